@@ -1,0 +1,35 @@
+# make demo | make test: everything from a bare checkout, in the active virtual environment or else in .venv.
+#
+#   make demo     trains a spatial transformer on MNIST; DEMO="--data DIR" and the like go to examples/train_mnist.py
+#   make test     the whole test-suite; TESTS="tests/test_parity.py -k border" for a part of it
+#   make build    the libraries, in place (setup.py lists the environment variables)
+#   make lint     style and types
+#   make clean    what was built; make distclean: and .venv
+
+PY ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
+TESTS ?=
+DEMO ?=
+
+.PHONY: build test demo lint clean distclean
+build:
+	$(eval PYTHON := $(shell $(PY) tools/bootstrap.py))
+	@test -n "$(PYTHON)"
+	$(PYTHON) setup.py -q build_ext --inplace
+
+test: build
+	$(PYTHON) -m pytest $(TESTS)
+
+demo: build
+	$(PYTHON) examples/train_mnist.py $(DEMO)
+
+lint:
+	$(eval PYTHON := $(shell $(PY) tools/bootstrap.py --lint))
+	@test -n "$(PYTHON)"
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+clean:
+	rm -rf build dist *.egg-info stn_cuda/*.so stn_mnist.png
+
+distclean: clean
+	rm -rf .venv
