@@ -1,0 +1,59 @@
+#pragma once
+#include <cstdint>
+
+#include "modes.h"
+
+namespace stn {
+
+// One call, as an operator hands it to a backend: plain data, nothing of torch, nothing templated. Spatial axes are in grid
+// order (x, y[, z]), the reverse of the tensor's. A location is a flat index p in [0, locations), so no backend knows the
+// output's shape. Strides are in elements; 0 repeats an element.
+
+constexpr int kMaxDims = 3;
+
+enum class ScalarType { kFloat, kDouble };
+
+/// [N, C, *in]
+struct ImageArray {
+  void* data = nullptr;  // nullptr: absent, for results that are not wanted
+  int64_t batch_stride = 0, channel_stride = 0;
+  int64_t axis_stride[kMaxDims] = {};
+};
+
+/// [N, C, P] for outputs, [N, P, kDims] for grids: the two strides beside the batch's are named by who reads them.
+struct LocationArray {
+  void* data = nullptr;
+  int64_t batch_stride = 0;
+  int64_t location_stride = 0;
+  int64_t component_stride = 0;  // from channel to channel, or from x to y to z
+};
+
+struct SampleCall {
+  ScalarType dtype;
+  int dims;
+  InterpolationMode mode;
+  PaddingMode padding;
+  CoordinateConvention coordinates;
+  int64_t batch, channels, locations;
+  int64_t size[kMaxDims];  // of the image
+  ImageArray input;
+  LocationArray grid;
+  LocationArray output;       // forward
+  LocationArray grad_output;  // backward
+  ImageArray grad_input;      // backward, zeroed by the caller
+  LocationArray grad_grid;    // backward
+};
+
+struct AffineGridCall {
+  ScalarType dtype;
+  int dims;
+  bool align_corners;
+  int64_t batch;
+  int64_t size[kMaxDims];  // of the output
+  const void* theta;       // [N, dims, dims + 1], forward
+  int64_t theta_stride[3];
+  void* grad_theta;    // dense [N, dims, dims + 1], backward
+  LocationArray grid;  // written by the forward, the cotangent of the backward
+};
+
+}  // namespace stn

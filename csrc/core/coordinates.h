@@ -1,0 +1,58 @@
+#pragma once
+#include "modes.h"
+#include "numeric.h"
+
+namespace stn {
+
+/// One spatial axis of the image, in the constants that coordinates want: made once a call, on the host, so that no
+/// location divides. Lengths are in pixels, the centre of the first pixel is 0.
+template <typename scalar_t>
+struct Axis {
+  scalar_t last;            // the largest index that scalar_t can name: size - 1
+  scalar_t scale, shift;    // pixel = (coordinate + 1) * scale - shift; scale is d pixel / d coordinate
+  bool has_extent;          // false where size is 1 under kCentres: every coordinate, NaN too, is pixel 0
+  scalar_t mirror, span;    // reflection: where the first mirror is, and how far the second is from it
+  scalar_t inverse_period;  // reflection: 1 / (2 * span), 0 where span is 0
+
+  static STN_HOST Axis make(int64_t size, CoordinateConvention convention) {
+    const bool centres = convention == CoordinateConvention::kCentres;
+    Axis axis{};
+    axis.last = largest_not_above(size - 1);
+    axis.scale = scalar_t(centres ? size - 1 : size) / 2;
+    axis.shift = centres ? scalar_t(0) : scalar_t(0.5);
+    axis.has_extent = !(centres && size == 1);
+    axis.mirror = centres ? scalar_t(0) : scalar_t(-0.5);
+    axis.span = scalar_t(centres ? size - 1 : size);
+    axis.inverse_period = axis.span > 0 ? scalar_t(0.5) / axis.span : scalar_t(0);
+    return axis;
+  }
+
+ private:
+  /// Above 2^24 a float may round up to an index past the end: that would be a read outside the image.
+  static STN_HOST scalar_t largest_not_above(int64_t index) {
+    const scalar_t rounded = static_cast<scalar_t>(index);
+    return static_cast<int64_t>(rounded) > index ? std::nextafter(rounded, scalar_t(0)) : rounded;
+  }
+};
+
+/// Source coordinate -> pixels.
+template <typename value_t, typename scalar_t>
+STN_HOST_DEVICE value_t unnormalize(value_t coordinate, const Axis<scalar_t>& axis) {
+  const value_t pixel = (coordinate + scalar_t(1)) * axis.scale - axis.shift;
+  return axis.has_extent ? pixel : broadcast<value_t>(0);  // a branch on the call, not on data
+}
+
+/// NOTE [ Non-finite coordinates ]
+/// A pixel coordinate that is NaN, infinite or beyond int range (|x| >= 2^31, where a float has no digits left) is outside
+/// the image for the paddings that have an outside. For those that have none it is clamped to the nearest edge, NaN to the
+/// first pixel, by this function; its derivative (`slope`) is 0. Every test is written so that NaN fails it, and comes
+/// before any conversion to an integer.
+template <typename value_t, typename scalar_t>
+STN_HOST_DEVICE value_t sanitize(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
+  const scalar_t int_range = scalar_t(2147483648.0);
+  const auto in_range = (x > -int_range) & (x < int_range);
+  slope = select(in_range, slope, scalar_t(0));
+  return select(in_range, x, select(x > scalar_t(0), broadcast<value_t>(axis.last), scalar_t(0)));
+}
+
+}  // namespace stn

@@ -1,0 +1,49 @@
+#pragma once
+#include <cstddef>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "call.h"
+#include "macros.h"
+
+namespace stn {
+
+// From run-time values to template arguments, on the host, in one place. `dispatch` folds over a list of modes.h, so a new
+// mode is dispatched as soon as it stands in its list. Values were checked by the operators.
+
+namespace detail {
+
+template <const auto& kList, typename enum_t, typename F, std::size_t... kIndex>
+STN_HOST bool dispatch_any(enum_t value, F&& f, std::index_sequence<kIndex...>) {
+  return ((value == kList[kIndex].value && (f(std::integral_constant<enum_t, kList[kIndex].value>{}), true)) || ...);
+}
+
+}  // namespace detail
+
+/// Calls f(std::integral_constant<enum_t, value>{}).
+template <const auto& kList, typename enum_t, typename F>
+STN_HOST void dispatch(enum_t value, F&& f) {
+  using indices = std::make_index_sequence<std::extent_v<std::remove_reference_t<decltype(kList)>>>;
+  if (!detail::dispatch_any<kList>(value, f, indices{})) throw std::invalid_argument("a mode that no list of modes.h has");
+}
+
+/// Calls f(std::integral_constant<int, dims>{}).
+template <typename F>
+STN_HOST void dispatch_dims(int dims, F&& f) {
+  switch (dims) {
+    case 2:
+      return f(std::integral_constant<int, 2>{});
+    case 3:
+      return f(std::integral_constant<int, 3>{});
+  }
+  throw std::invalid_argument("a number of spatial axes that is not built");
+}
+
+/// Calls f(a value of the type).
+template <typename F>
+STN_HOST void dispatch_dtype(ScalarType dtype, F&& f) {
+  dtype == ScalarType::kFloat ? f(float{}) : f(double{});
+}
+
+}  // namespace stn

@@ -1,0 +1,90 @@
+#pragma once
+#include "interpolation.h"
+#include "padding.h"
+
+namespace stn {
+
+/// The taps of one axis: tap k is pixel index[k] if inside[k], and weighs weight[0][k]; weight[d][k] is the d-th derivative
+/// of that by the source's coordinate.
+template <int kTaps, int kOrder, typename value_t, typename index_t>
+struct AxisTaps {
+  index_t index[kTaps];
+  mask_of<value_t> inside[kTaps];
+  value_t weight[kOrder + 1][kTaps];
+};
+
+template <InterpolationMode kMode, PaddingMode kPadding, int kOrder, typename index_t, typename value_t, typename scalar_t>
+STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
+  using Interpolate = Interpolation<kMode>;
+  using Pad = Padding<kPadding>;
+  AxisTaps<Interpolate::kTaps, kOrder, value_t, index_t> taps;
+  value_t slope = broadcast<value_t>(axis.scale);  // d pixel / d coordinate
+  const value_t x = Pad::coordinate(unnormalize(coordinate, axis), axis, slope);
+  const value_t first = Interpolate::first(x);
+  Interpolate::template weights<kOrder>(x, taps.weight);
+  STN_UNROLL
+  for (int k = 0; k < Interpolate::kTaps; ++k) {
+    const value_t position = k == 0 ? first : first + scalar_t(k);
+    taps.inside[k] = Pad::inside(position, axis);
+    taps.index[k] = to_index<index_t>(position);
+    if constexpr (kOrder >= 1) taps.weight[1][k] *= slope;
+    if constexpr (kOrder >= 2) taps.weight[2][k] *= slope * slope;
+  }
+  return taps;
+}
+
+/// Without a loop: nvcc folds this into constants, a loop inside an unrolled loop it may leave for run time.
+STN_HOST_DEVICE constexpr int power(int base, int exponent) {
+  return exponent == 0 ? 1 : exponent == 1 ? base : exponent == 2 ? base * base : base * base * base;
+}
+
+/// All taps of one location: the tensor product of its axes, which are in grid order (x, y[, z]); x runs fastest.
+/// kOrder = 0: weights only; 1: and their first derivatives; 2: and the second ones.
+template <int kDims, InterpolationMode kMode, PaddingMode kPadding, int kOrder, typename value_t, typename index_t>
+struct Stencil {
+  static constexpr int kAxisTaps = Interpolation<kMode>::kTaps;
+  static constexpr int kTaps = power(kAxisTaps, kDims);
+
+  AxisTaps<kAxisTaps, kOrder, value_t, index_t> axis[kDims];
+
+  template <typename scalar_t>
+  STN_HOST_DEVICE Stencil(const value_t (&coordinate)[kDims], const Axis<scalar_t> (&axes)[kDims]) {
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) axis[e] = axis_taps<kMode, kPadding, kOrder, index_t>(coordinate[e], axes[e]);
+  }
+
+  /// Elements from the image's first one to the tap, for an image with these strides.
+  template <typename stride_t>
+  STN_HOST_DEVICE index_t offset(int tap, const stride_t (&stride)[kDims]) const {
+    index_t sum = axis[0].index[digit(tap, 0)] * stride[0];
+    STN_UNROLL
+    for (int e = 1; e < kDims; ++e) sum += axis[e].index[digit(tap, e)] * stride[e];
+    return sum;
+  }
+
+  STN_HOST_DEVICE mask_of<value_t> inside(int tap) const {
+    mask_of<value_t> all = axis[0].inside[digit(tap, 0)];
+    STN_UNROLL
+    for (int e = 1; e < kDims; ++e) all = all & axis[e].inside[digit(tap, e)];
+    return all;
+  }
+
+  STN_HOST_DEVICE value_t weight(int tap) const { return product(tap, -1, -1); }
+
+  /// d weight / d coordinate e
+  STN_HOST_DEVICE value_t derivative(int tap, int e) const { return product(tap, e, -1); }
+
+  /// Which tap of axis e the tap `tap` is made of.
+  static STN_HOST_DEVICE constexpr int digit(int tap, int e) { return tap / power(kAxisTaps, e) % kAxisTaps; }
+
+ private:
+  /// The product over the axes, with axis e and axis f each differentiated once (-1: none).
+  STN_HOST_DEVICE value_t product(int tap, int e, int f) const {
+    value_t result = axis[0].weight[(e == 0) + (f == 0)][digit(tap, 0)];
+    STN_UNROLL
+    for (int a = 1; a < kDims; ++a) result = result * axis[a].weight[(e == a) + (f == a)][digit(tap, a)];
+    return result;
+  }
+};
+
+}  // namespace stn
