@@ -1,0 +1,19 @@
+#pragma once
+#include "../core/call.h"
+
+// The CPU backend: every operator on dense host memory, on torch's thread pool.
+
+namespace stn::cpu {
+
+void grid_sample(const SampleCall& call);
+/// Writes grad_grid and adds to grad_input, each where its data is not nullptr.
+void grid_sample_backward(const SampleCall& call);
+
+void affine_grid(const AffineGridCall& call);
+void affine_grid_backward(const AffineGridCall& call);
+
+/// For tests: runs the kernels of set `index` of instruction_set.h from now on, those of the best one for -1. Returns how
+/// many sets this machine has.
+int64_t use_instruction_set(int64_t index);
+
+}  // namespace stn::cpu

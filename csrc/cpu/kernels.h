@@ -1,0 +1,21 @@
+#pragma once
+#include "../core/call.h"
+
+namespace stn::cpu {
+
+/// The kernels of one instruction set. Each does the units [begin, end) of the partition that its comment names.
+struct Kernels {
+  void (*forward)(const SampleCall&, int64_t begin, int64_t end);          // LocationUnits; writes output
+  void (*grad_grid)(const SampleCall&, int64_t begin, int64_t end);        // LocationUnits; writes grad_grid
+  void (*grad_input)(const SampleCall&, int64_t begin, int64_t end);       // InputUnits; adds to grad_input
+  void (*affine_grid)(const AffineGridCall&, int64_t begin, int64_t end);  // RowUnits; writes grid
+  void (*affine_grid_partial)(const AffineGridCall&, double* partial, int64_t begin, int64_t end);
+  // RowUnits; writes partial[unit][dims][dims + 1]
+};
+
+extern const Kernels kKernelsBaseline;
+#if defined(__x86_64__)
+extern const Kernels kKernelsAvx2, kKernelsAvx512;
+#endif
+
+}  // namespace stn::cpu

@@ -1,0 +1,11 @@
+// The same kernels for AVX2 + FMA. (A target, not flags for this file: CXXFLAGS may name an architecture of their own.)
+#if defined(__x86_64__)
+#pragma GCC target("avx2,fma,bmi,bmi2")
+#define STN_VECTOR_BYTES 32
+#include "affine_grid_kernels.inl"
+#include "sample_kernels.inl"
+
+namespace stn::cpu {
+const Kernels kKernelsAvx2{forward, grad_grid, grad_input, affine_grid, affine_grid_partial};
+}
+#endif

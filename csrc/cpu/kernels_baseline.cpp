@@ -1,0 +1,8 @@
+// The kernels for the compiler's own target: the sets of the other files are chosen where the machine has them.
+#define STN_VECTOR_BYTES 16
+#include "affine_grid_kernels.inl"
+#include "sample_kernels.inl"
+
+namespace stn::cpu {
+const Kernels kKernelsBaseline{forward, grad_grid, grad_input, affine_grid, affine_grid_partial};
+}

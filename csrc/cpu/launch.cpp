@@ -1,0 +1,81 @@
+// Chooses the instruction set and shares the units of work out to threads.
+#include <atomic>
+#include <stdexcept>
+#include <vector>
+
+#include "cpu.h"
+#include "instruction_set.h"
+#include "kernels.h"
+#include "parallel.h"
+#include "partition.h"
+
+namespace stn::cpu {
+namespace {
+
+const Kernels* const kAllKernels[] = {
+    &kKernelsBaseline,
+#if defined(__x86_64__)
+    &kKernelsAvx2,
+    &kKernelsAvx512,
+#endif
+};
+
+std::atomic<const Kernels*> chosen{kAllKernels[best_instruction_set()]};
+
+const Kernels& kernels() { return *chosen.load(std::memory_order_relaxed); }
+
+int64_t work_of(const SampleCall& call) {
+  const int64_t taps = call.dims == 2 ? 4 : 8;
+  return call.batch * call.locations * (call.channels + 1) * taps;
+}
+
+}  // namespace
+
+int64_t use_instruction_set(int64_t index) {
+  const int best = best_instruction_set();
+  if (index < -1 || index > best) throw std::invalid_argument("use_instruction_set(): this machine has no such set");
+  chosen = kAllKernels[index == -1 ? best : index];
+  return best + 1;
+}
+
+void grid_sample(const SampleCall& call) {
+  parallel_units(LocationUnits(call).count, work_of(call),
+                 [&](int64_t begin, int64_t end) { kernels().forward(call, begin, end); });
+}
+
+void grid_sample_backward(const SampleCall& call) {
+  if (call.grad_grid.data) {
+    parallel_units(LocationUnits(call).count, work_of(call),
+                   [&](int64_t begin, int64_t end) { kernels().grad_grid(call, begin, end); });
+  }
+  if (call.grad_input.data) {
+    parallel_units(InputUnits(call).count, work_of(call),
+                   [&](int64_t begin, int64_t end) { kernels().grad_input(call, begin, end); });
+  }
+}
+
+void affine_grid(const AffineGridCall& call) {
+  const RowUnits units(call);
+  parallel_units(units.count, call.batch * units.rows * call.size[0] * 8,
+                 [&](int64_t begin, int64_t end) { kernels().affine_grid(call, begin, end); });
+}
+
+/// In two stages: a partial sum a unit, then the units of an image in order, both in double.
+void affine_grid_backward(const AffineGridCall& call) {
+  const RowUnits units(call);
+  const int64_t width = call.dims * (call.dims + 1);
+  std::vector<double> partial(units.count * width);
+  parallel_units(units.count, call.batch * units.rows * call.size[0] * 8,
+                 [&](int64_t begin, int64_t end) { kernels().affine_grid_partial(call, partial.data(), begin, end); });
+  for (int64_t i = 0; i < call.batch * width; ++i) {
+    double sum = 0;
+    for (int64_t unit = 0; unit < units.chunks; ++unit) sum += partial[(i / width * units.chunks + unit) * width + i % width];
+    if (call.dtype == ScalarType::kFloat) {
+      static_cast<float*>(call.grad_theta)[i] = static_cast<float>(sum);
+    } else {
+      static_cast<double*>(call.grad_theta)[i] = sum;
+    }
+  }
+}
+
+}  // namespace stn::cpu

@@ -1,0 +1,90 @@
+#pragma once
+#include <algorithm>
+
+#include "../core/call.h"
+#include "../core/macros.h"
+
+namespace stn::cpu {
+
+// How a call is cut into units of work. Any unit may run on any thread, beside any other: no two write to the same element.
+// The cut depends on sizes alone, never on the number of threads, and within a unit every sum runs in the order of
+// locations, so the bits of a result depend on neither.
+
+/// Locations that a kernel prepares at a time (tile.h).
+constexpr int kTile = 512;
+
+STN_HOST int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// What owns an output, or an entry of grad_grid: the tiles of every image.
+struct LocationUnits {
+  int64_t locations, tiles;  // an image
+  int64_t count;
+
+  STN_HOST explicit LocationUnits(const SampleCall& call)
+      : locations(call.locations), tiles(ceil_divide(call.locations, kTile)), count(call.batch * tiles) {}
+
+  struct Unit {
+    int64_t n, location;
+    int count;
+  };
+  STN_HOST Unit at(int64_t unit) const {
+    const int64_t location = unit % tiles * kTile;
+    return {unit / tiles, location, static_cast<int>(std::min<int64_t>(kTile, locations - location))};
+  }
+};
+
+/// What owns an element of grad_input: (n, group of channels, band of rows), where a row is an index of the slowest axis.
+/// A unit walks all locations of its image, so units cost a preparation each: few channels make a group rather than many,
+/// and rows are cut only where groups are too few to share out.
+struct InputUnits {
+  int64_t channels, rows;  // an image
+  int64_t group, groups;   // channels in one; of an image
+  int64_t band, bands;     // rows in one; of a group
+  int64_t count;
+
+  STN_HOST explicit InputUnits(const SampleCall& call) : channels(call.channels), rows(call.size[call.dims - 1]) {
+    constexpr int64_t kLeastChannels = 4, kManyPlanes = 64, kFewUnits = 16, kMostBands = 4, kSmallWork = 32768;
+    group = std::max(kLeastChannels, ceil_divide(call.batch * channels, kManyPlanes));
+    groups = ceil_divide(channels, group);
+    const int64_t units = call.batch * groups;
+    const bool cut = units > 0 && units < kFewUnits && call.locations * channels > kSmallWork;
+    band = cut ? ceil_divide(rows, std::min(kMostBands, ceil_divide(kFewUnits, units))) : rows;
+    bands = ceil_divide(rows, band);
+    count = units * bands;
+  }
+
+  struct Unit {
+    int64_t n;
+    int64_t first_channel, last_channel;  // [first, last)
+    int64_t first_row, last_row;
+  };
+  STN_HOST Unit at(int64_t unit) const {
+    const int64_t row = unit % bands * band, channel = unit / bands % groups * group;
+    return {unit / bands / groups, channel, std::min(channels, channel + group), row, std::min(rows, row + band)};
+  }
+};
+
+/// What an affine grid is cut into, and the partial sums of its backward: runs of rows (along x) of every image.
+struct RowUnits {
+  int64_t rows;           // an image
+  int64_t chunk, chunks;  // rows in one; of an image
+  int64_t count;
+
+  STN_HOST explicit RowUnits(const AffineGridCall& call) : rows(1) {
+    constexpr int64_t kLocations = 4096;
+    for (int e = 1; e < call.dims; ++e) rows *= call.size[e];
+    chunk = std::max<int64_t>(1, kLocations / call.size[0]);
+    chunks = ceil_divide(rows, chunk);
+    count = call.batch * chunks;
+  }
+
+  struct Unit {
+    int64_t n, first_row, last_row;
+  };
+  STN_HOST Unit at(int64_t unit) const {
+    const int64_t row = unit % chunks * chunk;
+    return {unit / chunks, row, std::min(rows, row + chunk)};
+  }
+};
+
+}  // namespace stn::cpu

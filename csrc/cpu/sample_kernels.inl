@@ -1,0 +1,154 @@
+// The sampling kernels of one instruction set; see kernels_<set>.cpp. Everything here has internal linkage and everything it
+// calls is inlined, so that no code for one set is linked into another.
+#include "../core/dispatch.h"
+#include "kernels.h"
+#include "tile.h"
+
+namespace stn::cpu {
+namespace {
+
+// The three sampling kernels are structs, so that with_kernel can instantiate any of them.
+
+template <typename params_t, InterpolationMode kMode, PaddingMode kPadding, typename Lanes>
+struct Forward {
+  using scalar_t = typename params_t::scalar_t;
+
+  static void run(const SampleCall& call, int64_t begin, int64_t end) {
+    const params_t params(call);
+    Tile<params_t::kDims, kMode, 0, scalar_t, typename Lanes::offset_t> tile;
+    const LocationUnits units(call);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const auto [n, location, count] = units.at(unit);
+      prepare<kPadding, Lanes>(params, params.input.axis_stride, n, location, count, tile);
+      for (int64_t c = 0; c < params.channels; ++c) {
+        const scalar_t* plane = params.input.plane(n, c);
+        scalar_t* output = params.output.at(n, c, location);
+        for (int i = 0; i < count; ++i) {
+          scalar_t sum = 0;
+          STN_UNROLL
+          for (int tap = 0; tap < tile.kTaps; ++tap) {
+            const auto offset = tile.offset[tap][i];
+            if (offset != kOutside) sum += tile.weight(tap, i) * plane[offset];
+          }
+          output[i * params.output.location_stride] = sum;
+        }
+      }
+    }
+  }
+};
+
+template <typename params_t, InterpolationMode kMode, PaddingMode kPadding, typename Lanes>
+struct GradGrid {
+  using scalar_t = typename params_t::scalar_t;
+  static constexpr int kDims = params_t::kDims;
+
+  static void run(const SampleCall& call, int64_t begin, int64_t end) {
+    const params_t params(call);
+    Tile<kDims, kMode, 1, scalar_t, typename Lanes::offset_t> tile;
+    const LocationUnits units(call);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const auto [n, location, count] = units.at(unit);
+      scalar_t gradient[kTile][kDims] = {};
+      if constexpr (Interpolation<kMode>::kDifferentiable) {
+        prepare<kPadding, Lanes>(params, params.input.axis_stride, n, location, count, tile);
+        for (int64_t c = 0; c < params.channels; ++c) add_channel(params, tile, n, c, location, count, gradient);
+      }
+      for (int i = 0; i < count; ++i) params.source.store_gradient(n, location + i, gradient[i]);
+    }
+  }
+
+ private:
+  template <typename tile_t>
+  static STN_HOST void add_channel(const params_t& params, const tile_t& tile, int64_t n, int64_t c, int64_t location,
+                                   int count, scalar_t (&gradient)[kTile][kDims]) {
+    const scalar_t* plane = params.input.plane(n, c);
+    const scalar_t* grad_output = params.grad_output.at(n, c, location);
+    for (int i = 0; i < count; ++i) {
+      scalar_t slope[kDims] = {};
+      STN_UNROLL
+      for (int tap = 0; tap < tile.kTaps; ++tap) {
+        const auto offset = tile.offset[tap][i];
+        if (offset == kOutside) continue;
+        STN_UNROLL
+        for (int e = 0; e < kDims; ++e) slope[e] += tile.derivative(tap, e, i) * plane[offset];
+      }
+      STN_UNROLL
+      for (int e = 0; e < kDims; ++e) gradient[i][e] += grad_output[i * params.grad_output.location_stride] * slope[e];
+    }
+  }
+};
+
+template <typename params_t, InterpolationMode kMode, PaddingMode kPadding, typename Lanes>
+struct GradInput {
+  using scalar_t = typename params_t::scalar_t;
+  static constexpr int kDims = params_t::kDims;
+
+  static void run(const SampleCall& call, int64_t begin, int64_t end) {
+    const params_t params(call);
+    const InputUnits units(call);
+    for (int64_t unit = begin; unit < end; ++unit) add_unit(params, units.at(unit), units.bands > 1);
+  }
+
+ private:
+  static STN_HOST void add_unit(const params_t& params, const InputUnits::Unit& unit, bool banded) {
+    // grad_input is dense and its slowest axis the outermost one of a plane: a band of rows is a range of offsets.
+    using offset_t = typename Lanes::offset_t;
+    const int64_t row_stride = params.grad_input.axis_stride[kDims - 1];
+    const auto begin = static_cast<offset_t>(unit.first_row * row_stride);
+    const auto end = static_cast<offset_t>(unit.last_row * row_stride);
+    Tile<kDims, kMode, 0, scalar_t, offset_t> tile;
+    for (int64_t location = 0; location < params.locations; location += kTile) {
+      const int count = static_cast<int>(std::min<int64_t>(kTile, params.locations - location));
+      prepare<kPadding, Lanes>(params, params.grad_input.axis_stride, unit.n, location, count, tile);
+      if (banded && !tile.touches(begin, end, count)) continue;
+      for (int64_t c = unit.first_channel; c < unit.last_channel; ++c) {
+        scalar_t* plane = params.grad_input.plane(unit.n, c);
+        const scalar_t* grad_output = params.grad_output.at(unit.n, c, location);
+        for (int i = 0; i < count; ++i) {
+          const scalar_t gradient = grad_output[i * params.grad_output.location_stride];
+          STN_UNROLL
+          for (int tap = 0; tap < tile.kTaps; ++tap) {
+            const offset_t offset = tile.offset[tap][i];  // kOutside is before every band
+            if (offset >= begin && offset < end) plane[offset] += gradient * tile.weight(tap, i);
+          }
+        }
+      }
+    }
+  }
+};
+
+/// Whether offsets into one plane of the image fit the 32-bit lanes of WideLanes<float>, with room for taps outside.
+STN_HOST bool fits_32_bits(const SampleCall& call, const ImageArray& image) {
+  int64_t extent = 0;
+  for (int e = 0; e < call.dims; ++e) {
+    if (call.size[e] >= INT32_MAX / 2) return false;
+    extent += (call.size[e] + 8) * image.axis_stride[e];
+  }
+  return extent < INT32_MAX;
+}
+
+template <template <typename, InterpolationMode, PaddingMode, typename> class Kernel>
+STN_HOST void with_kernel(const SampleCall& call, const ImageArray& image, int64_t begin, int64_t end) {
+  dispatch_dims(call.dims, [&](auto dims) {
+    dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
+      dispatch<kPaddingModes>(call.padding, [&](auto padding) {
+        using Double = SampleParams<decltype(dims)::value, double, int64_t>;
+        using Float = SampleParams<decltype(dims)::value, float, int64_t>;
+        constexpr InterpolationMode kMode = decltype(mode)::value;
+        constexpr PaddingMode kPadding = decltype(padding)::value;
+        if (call.dtype == ScalarType::kDouble) return Kernel<Double, kMode, kPadding, WideLanes<double>>::run(call, begin, end);
+        if (fits_32_bits(call, image)) return Kernel<Float, kMode, kPadding, WideLanes<float>>::run(call, begin, end);
+        return Kernel<Float, kMode, kPadding, SingleLane<float>>::run(call, begin, end);
+      });
+    });
+  });
+}
+
+void forward(const SampleCall& call, int64_t begin, int64_t end) { with_kernel<Forward>(call, call.input, begin, end); }
+void grad_grid(const SampleCall& call, int64_t begin, int64_t end) { with_kernel<GradGrid>(call, call.input, begin, end); }
+void grad_input(const SampleCall& call, int64_t begin, int64_t end) {
+  with_kernel<GradInput>(call, call.grad_input, begin, end);
+}
+
+}  // namespace
+}  // namespace stn::cpu
