@@ -1,0 +1,53 @@
+#pragma once
+#include "tensors.h"
+
+// What memory safety and honest results need when an operator is called directly. Users of the Python functions meet the
+// checks of stn_cuda/_checks.py first, which raise torch's exception types. std::invalid_argument is Python's ValueError,
+// std::runtime_error its RuntimeError; STD_TORCH_CHECK is not for users, since it prefixes function, file and line.
+
+namespace stn::ops {
+
+template <typename... parts_t>
+void check_value(bool condition, const parts_t&... message) {
+  if (!condition) throw std::invalid_argument(join(message...));
+}
+
+template <typename... parts_t>
+void check_supported(bool condition, const parts_t&... message) {
+  if (!condition) throw std::runtime_error(join(message..., " is not supported by this version of stn_cuda"));
+}
+
+/// The value of an enum whose list of modes.h is `list`.
+template <typename enum_t, size_t kCount>
+enum_t check_mode(const Named<enum_t> (&list)[kCount], int64_t value, const char* op, const char* argument) {
+  std::string known;
+  for (const auto& entry : list) {
+    if (static_cast<int64_t>(entry.value) == value) return entry.value;
+    known += join(known.empty() ? "" : ", ", static_cast<int>(entry.value), " (", entry.name, ")");
+  }
+  throw std::invalid_argument(join(op, ": expected ", argument, " to be one of ", known, ", got ", value));
+}
+
+inline void check_defined(const Tensor& tensor, const char* op, const char* argument) {
+  check_value(tensor.defined(), op, ": expected ", argument, " to be a tensor, got None");
+}
+
+inline ScalarType check_dtype(const Tensor& tensor, const char* op, const char* argument) {
+  using torch::headeronly::ScalarType;
+  if (tensor.scalar_type() == ScalarType::Float) return stn::ScalarType::kFloat;
+  if (tensor.scalar_type() == ScalarType::Double) return stn::ScalarType::kDouble;
+  throw std::runtime_error(
+      join(op, ": expected ", argument, " to be float32 or float64, got ", torch::headeronly::toString(tensor.scalar_type())));
+}
+
+/// `tensor` has these sizes, and the dtype and device of `like`.
+inline void check_like(const Tensor& tensor, const Sizes& sizes, const Tensor& like, const char* op, const char* argument) {
+  check_defined(tensor, op, argument);
+  check_value(sizes_of(tensor) == sizes, op, ": expected ", argument, " of shape ", text_of(sizes), ", got ",
+              text_of(sizes_of(tensor)));
+  check_value(tensor.scalar_type() == like.scalar_type(), op, ": expected ", argument, " of dtype ",
+              torch::headeronly::toString(like.scalar_type()), ", got ", torch::headeronly::toString(tensor.scalar_type()));
+  check_value(tensor.device() == like.device(), op, ": expected ", argument, " on the device of the other arguments");
+}
+
+}  // namespace stn::ops

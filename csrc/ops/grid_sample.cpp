@@ -1,0 +1,139 @@
+// grid_sample and its backward: schema, checks, allocation.
+#include <tuple>
+
+#include "backend.h"
+
+namespace stn::ops {
+namespace {
+
+/// The arguments that every operator of the family has behind its tensors.
+struct Options {
+  int64_t mode;
+  Sizes padding;
+  int64_t coordinates;
+  OptionalTensor fill_value;
+  bool float_output;
+};
+
+Sizes output_sizes(const Tensor& input, const Tensor& grid) {
+  Sizes sizes = sizes_of(grid);
+  sizes.pop_back();
+  sizes.insert(sizes.begin() + 1, input.size(1));
+  return sizes;
+}
+
+void check_shapes(const Tensor& input, const Tensor& grid, const char* op) {
+  check_defined(input, op, "input");
+  check_defined(grid, op, "grid");
+  const int64_t dims = input.dim() - 2;
+  check_value(dims == 2 || dims == 3, op, ": expected input of shape [N, C, H, W] or [N, C, D, H, W], got ",
+              text_of(sizes_of(input)));
+  check_value(grid.dim() == dims + 2 && grid.size(0) == input.size(0) && grid.size(dims + 1) == dims, op, ": expected grid of ",
+              dims + 2, " dimensions, the first ", input.size(0), " and the last ", dims, " for input of shape ",
+              text_of(sizes_of(input)), ", got ", text_of(sizes_of(grid)));
+  for (int64_t dim = 2; dim < dims + 2; ++dim) {
+    check_value(input.size(dim) > 0, op, ": expected input with non-empty spatial dimensions, got ", text_of(sizes_of(input)));
+  }
+}
+
+/// A checked call without its results. The grid and grad_output in it must be flat.
+SampleCall make_call(const Tensor& input, const Tensor& grid, const Options& options, const char* op) {
+  check_shapes(input, grid, op);
+  SampleCall call{};
+  call.dtype = check_dtype(input, op, "input");
+  check_like(grid, sizes_of(grid), input, op, "grid");
+  call.mode = check_mode(kInterpolationModes, options.mode, op, "mode");
+  check_value(!options.padding.empty(), op, ": expected padding with an entry, got []");
+  call.padding = check_mode(kPaddingModes, options.padding[0], op, "padding");
+  call.coordinates = check_mode(kCoordinateConventions, options.coordinates, op, "coordinates");
+  check_supported(options.padding.size() == 1, op, ": padding with an entry an axis");
+  check_supported(!options.fill_value, op, ": fill_value");
+  check_supported(!options.float_output, op, ": float_output");
+  call.dims = static_cast<int>(input.dim() - 2);
+  call.batch = input.size(0);
+  call.channels = input.size(1);
+  call.locations = 1;
+  for (int e = 0; e < call.dims; ++e) {
+    call.size[e] = input.size(input.dim() - 1 - e);
+    call.locations *= grid.size(1 + e);
+  }
+  return call;
+}
+
+/// input [N, C, *in], grid [N, *out, dims] -> output [N, C, *out]
+template <typename Backend>
+Tensor grid_sample(const Tensor& input, const Tensor& grid, int64_t mode, Sizes padding, int64_t coordinates,
+                   OptionalTensor fill_value, bool float_output) {
+  SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, "grid_sample");
+  Backend backend(input);
+  const Tensor flat_grid = with_flat_dims(grid, 1, grid.dim() - 1);
+  Tensor output = allocate(input, output_sizes(input, grid));
+  if (output.numel() == 0) return output;
+  call.input = image_array(input, data_of(input));
+  call.grid = grid_array(flat_grid, data_of(flat_grid));
+  call.output = output_array(output, output.mutable_data_ptr());
+  backend.grid_sample(call);
+  return output;
+}
+
+using Gradients = std::tuple<Tensor, Tensor, Tensor>;
+
+/// grad_output [N, C, *out] and the forward's arguments -> grad_input [N, C, *in], grad_grid [N, *out, dims], grad_fill.
+/// What output_mask does not ask for is an undefined tensor, None in Python: neither allocated nor computed. The CPU's
+/// result is deterministic whatever `deterministic` says.
+template <typename Backend>
+Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, const Tensor& grid, int64_t mode, Sizes padding,
+                               int64_t coordinates, OptionalTensor fill_value, bool float_output, std::vector<bool> output_mask,
+                               bool /*deterministic*/) {
+  const char* op = "grid_sample_backward";
+  SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, op);
+  check_like(grad_output, output_sizes(input, grid), input, op, "grad_output");
+  check_value(output_mask.size() == 3, op, ": expected output_mask with 3 entries, got ", output_mask.size());
+  check_value(!output_mask[2], op, ": expected output_mask[2] to be False without a fill_value");
+  Backend backend(input);
+  const Tensor flat_grid = with_flat_dims(grid, 1, grid.dim() - 1);
+  const Tensor flat_grad_output = with_flat_dims(grad_output, 2, grad_output.dim());
+  Gradients gradients;
+  auto& [grad_input, grad_grid, grad_fill] = gradients;
+  const bool empty = grad_output.numel() == 0;
+  if (output_mask[0]) {
+    grad_input = allocate(input, sizes_of(input), true);
+    call.grad_input = image_array(grad_input, grad_input.mutable_data_ptr());
+  }
+  if (output_mask[1]) {
+    grad_grid = allocate(grid, sizes_of(grid), empty);
+    call.grad_grid = grid_array(grad_grid, grad_grid.mutable_data_ptr());
+  }
+  if (empty) return gradients;
+  call.input = image_array(input, data_of(input));
+  call.grid = grid_array(flat_grid, data_of(flat_grid));
+  call.grad_output = output_array(flat_grad_output, data_of(flat_grad_output));
+  backend.grid_sample_backward(call);
+  return gradients;
+}
+
+}  // namespace
+}  // namespace stn::ops
+
+#define STN_SAMPLE_TENSORS "Tensor input, Tensor grid, "
+#define STN_SAMPLE_OPTIONS "int mode, int[] padding, int coordinates, Tensor? fill_value, bool float_output"
+
+STABLE_TORCH_LIBRARY_FRAGMENT(stn_cuda, m) {
+  m.def("grid_sample(" STN_SAMPLE_TENSORS STN_SAMPLE_OPTIONS ") -> Tensor");   // has an Autograd key, stn_cuda/_autograd.py
+  m.def("_grid_sample(" STN_SAMPLE_TENSORS STN_SAMPLE_OPTIONS ") -> Tensor");  // has none: what the Functions call
+  m.def("grid_sample_backward(Tensor grad_output, " STN_SAMPLE_TENSORS STN_SAMPLE_OPTIONS
+        ", bool[3] output_mask, bool deterministic) -> (Tensor, Tensor, Tensor)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) {
+  m.impl("grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CpuBackend>));
+  m.impl("_grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CpuBackend>));
+  m.impl("grid_sample_backward", TORCH_BOX(&stn::ops::grid_sample_backward<stn::ops::CpuBackend>));
+}
+
+#if defined(STN_WITH_CUDA)
+STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CUDA, m) {
+  m.impl("grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CudaBackend>));
+  m.impl("_grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CudaBackend>));
+}
+#endif

@@ -1,0 +1,63 @@
+#include "tensors.h"
+
+#include <new>
+
+namespace stn::ops {
+namespace {
+
+/// The one stride of dims [first, last), if there is one. Dims of size 1 have no stride of their own.
+std::optional<int64_t> flat_stride(const Tensor& tensor, int64_t first, int64_t last) {
+  std::optional<int64_t> innermost;
+  int64_t next = 0;  // the stride that the next dim outwards must have
+  for (int64_t dim = last - 1; dim >= first; --dim) {
+    const int64_t size = tensor.size(dim), stride = tensor.stride(dim);
+    if (size == 1) continue;
+    if (innermost && stride != next) return std::nullopt;
+    if (!innermost) innermost = stride;
+    next = stride * size;
+  }
+  return innermost.value_or(0);
+}
+
+}  // namespace
+
+std::string text_of(const Sizes& sizes) {
+  std::string text = "[";
+  for (const int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed) {
+  try {
+    return zeroed ? torch::stable::new_zeros(like, sizes) : torch::stable::new_empty(like, sizes);
+  } catch (const std::exception&) {  // its message is lost below torch 2.13; sizes and dtype were checked before
+    throw std::bad_alloc();
+  }
+}
+
+Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last) {
+  if (tensor.numel() == 0 || flat_stride(tensor, first, last)) return tensor;
+  try {
+    return torch::stable::contiguous(tensor);
+  } catch (const std::exception&) {
+    throw std::bad_alloc();
+  }
+}
+
+ImageArray image_array(const Tensor& tensor, void* data) {
+  ImageArray array{data, tensor.stride(0), tensor.stride(1)};
+  const int64_t dims = tensor.dim() - 2;
+  for (int64_t e = 0; e < dims; ++e) array.axis_stride[e] = tensor.stride(tensor.dim() - 1 - e);  // x is the last dim
+  return array;
+}
+
+LocationArray output_array(const Tensor& tensor, void* data) {
+  return {data, tensor.stride(0), flat_stride(tensor, 2, tensor.dim()).value_or(0), tensor.stride(1)};
+}
+
+LocationArray grid_array(const Tensor& tensor, void* data) {
+  const int64_t last = tensor.dim() - 1;
+  return {data, tensor.stride(0), flat_stride(tensor, 1, last).value_or(0), tensor.stride(last)};
+}
+
+}  // namespace stn::ops

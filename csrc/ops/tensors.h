@@ -1,0 +1,47 @@
+#pragma once
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "../core/call.h"
+
+// torch's tensors as the backends' plain arrays, and the other way round.
+
+namespace stn::ops {
+
+using torch::stable::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+using Sizes = std::vector<int64_t>;
+
+template <typename... parts_t>
+std::string join(const parts_t&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
+
+std::string text_of(const Sizes& sizes);
+inline Sizes sizes_of(const Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
+
+/// Uninitialised or zeroed, dense, like `like` in dtype and device. Throws std::bad_alloc, which Python sees as MemoryError.
+Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed = false);
+
+/// `tensor` itself if its dims [first, last) can be walked with one stride, as a flat index wants; else a dense copy.
+Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last);
+
+/// [N, C, *in]
+ImageArray image_array(const Tensor& tensor, void* data);
+/// [N, C, *out], whose spatial dims are flat.
+LocationArray output_array(const Tensor& tensor, void* data);
+/// [N, *out, dims], whose spatial dims are flat.
+LocationArray grid_array(const Tensor& tensor, void* data);
+
+/// The data of an argument: read only, which keeps copy-on-write tensors lazy.
+inline void* data_of(const Tensor& argument) { return const_cast<void*>(argument.const_data_ptr()); }
+
+}  // namespace stn::ops
