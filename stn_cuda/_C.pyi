@@ -1,0 +1,5 @@
+INTERPOLATION_MODES: dict[str, int]
+PADDING_MODES: dict[str, int]
+COORDINATE_CONVENTIONS: dict[str, int]
+
+def build_info() -> dict[str, str | None]: ...

@@ -1,0 +1,67 @@
+"""``python -m stn_cuda``: what was built, which devices there are, a self-check, and its verdict as the exit status."""
+from __future__ import annotations
+
+import itertools
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import stn_cuda
+
+# The check is for gross faults (a wrong build, a wrong torch), the test-suite for the rest: float64, so rounding is far below.
+TOLERANCE = 1e-9
+
+
+def main() -> int:
+    print(f"stn_cuda {stn_cuda.__version__} in torch {torch.__version__}, Python {sys.version.split()[0]}")
+    for name, value in stn_cuda.build_info().items():
+        print(f"  {name.replace('_', ' ')}: {value or 'none'}")
+    devices = [torch.device("cpu")]
+    for index in range(torch.cuda.device_count()):
+        print(f"  device: cuda:{index}, {torch.cuda.get_device_name(index)}")
+        if stn_cuda.build_info()["cuda"]:
+            devices.append(torch.device("cuda", index))
+        else:
+            print("    not usable: this stn_cuda was built without CUDA kernels")
+    print(f"  device: cpu, {torch.get_num_threads()} threads")
+    failures = [failure for device in devices for failure in check(device)]
+    for failure in failures:
+        print(f"FAILED: {failure}")
+    print("self-check:", "FAILED" if failures else "ok: forward and gradients equal torch's")
+    return 1 if failures else 0
+
+
+def check(device: torch.device) -> list[str]:
+    """Compares forward and gradients with torch's own functions in every mode; says where they differ."""
+    failures = []
+    modes = itertools.product((2, 3), stn_cuda._C.INTERPOLATION_MODES, stn_cuda._C.PADDING_MODES, (False, True))
+    for dims, mode, padding_mode, align_corners in modes:
+        generator = torch.Generator().manual_seed(0)
+        input = torch.randn(2, 3, *(4, 5, 6)[3 - dims:], dtype=torch.float64, generator=generator).to(device)
+        theta = torch.eye(dims, dims + 1, dtype=torch.float64).repeat(2, 1, 1)
+        theta = (theta + 0.3 * torch.randn(theta.shape, dtype=torch.float64, generator=generator)).to(device)
+        results = []
+        for module in (stn_cuda, F):
+            arguments = input.clone().requires_grad_(), theta.clone().requires_grad_()
+            grid = module.affine_grid(arguments[1], (2, 3, *(7, 8, 9)[3 - dims:]), align_corners=align_corners)
+            output = module.grid_sample(arguments[0], grid, mode, padding_mode, align_corners)
+            gradients = torch.autograd.grad(output.square().sum(), arguments)
+            results.append((output.detach(), *gradients))
+        for name, ours, theirs in zip(("output", "gradient of input", "gradient of theta"), *results):
+            if _error(ours, theirs) > TOLERANCE:
+                failures.append(f"{name} on {device}, {dims}-D, {mode}, {padding_mode}, align_corners={align_corners}: "
+                                f"differs from torch's by {_error(ours, theirs):.3g}")
+    return failures
+
+
+def _error(ours: Tensor, theirs: Tensor) -> float:
+    if ours.shape != theirs.shape:
+        return float("inf")
+    error = ((ours - theirs).abs() / (1 + theirs.abs())).max().item()
+    return error if error == error else float("inf")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

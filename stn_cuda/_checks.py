@@ -1,0 +1,132 @@
+"""Every check of the public functions' arguments, a function a rule, with torch's exception types.
+
+Used by ``functional`` and by the fakes. A message says which function, which argument, what was expected and what was seen.
+What memory safety needs when an operator is called directly is checked once more in csrc/ops.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._extension import _C, REBUILD_WITH_CUDA
+
+DTYPES = (torch.float32, torch.float64)
+NOT_YET_DTYPES = (torch.float16, torch.bfloat16)
+NOT_YET_MODES = ("bicubic",)
+HAS_CUDA = _C.build_info()["cuda"] is not None
+
+
+def check_tensor(function: str, name: str, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{function}(): expected {name} to be a Tensor, got {type(value).__name__}")
+
+
+def check_bool(function: str, name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{function}(): expected {name} to be a bool or None, got {type(value).__name__} {value!r}")
+
+
+def lookup(function: str, name: str, table: dict[Any, Any], value: Any) -> Any:
+    """``table[value]``; an unknown name is a ValueError, one that torch knows and stn_cuda doesn't yet is said to be that."""
+    try:
+        return table[value]
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, table))
+        if isinstance(value, str) and value in NOT_YET_MODES:
+            raise NotImplementedError(
+                f"{function}(): {name} {value!r} is not supported by stn_cuda yet, only {known}") from None
+        raise ValueError(f"{function}(): expected {name} to be one of {known}, got {value!r}") from None
+
+
+def check_device(function: str, name: str, device: torch.device) -> None:
+    if device.type in ("cpu", "meta") or (device.type == "cuda" and HAS_CUDA):
+        return
+    if device.type == "cuda":
+        raise NotImplementedError(
+            f"{function}(): {name} is on {device}, but this stn_cuda was built without CUDA kernels. Build it again where "
+            f"nvcc is installed: {REBUILD_WITH_CUDA}")
+    raise NotImplementedError(f"{function}(): expected {name} on a CPU or CUDA device, got {device}")
+
+
+def check_dense(function: str, name: str, tensor: Tensor) -> None:
+    if tensor.layout != torch.strided:
+        raise NotImplementedError(f"{function}(): expected {name} to be a dense tensor, got layout {tensor.layout}")
+
+
+def check_dtype(function: str, name: str, dtype: torch.dtype) -> None:
+    if dtype in DTYPES:
+        return
+    if dtype in NOT_YET_DTYPES:
+        raise NotImplementedError(f"{function}(): {name} of {dtype} is not supported by stn_cuda yet, only float32 and float64")
+    raise NotImplementedError(f"{function}(): expected {name} of dtype float32 or float64, got {dtype}")
+
+
+def check_same_device(function: str, name: str, tensor: Tensor, as_name: str, as_tensor: Tensor) -> None:
+    if tensor.device != as_tensor.device:
+        raise RuntimeError(f"{function}(): expected {name} on the device of {as_name}, {as_tensor.device}, got {tensor.device}")
+
+
+def check_same_dtype(function: str, name: str, tensor: Tensor, as_name: str, as_tensor: Tensor) -> None:
+    if tensor.dtype != as_tensor.dtype:
+        raise RuntimeError(f"{function}(): expected {name} of the dtype of {as_name}, {as_tensor.dtype}, got {tensor.dtype}")
+
+
+def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
+    """input [N, C, *in] and grid [N, *out, dims] with 2 or 3 spatial axes, none of the input's empty."""
+    shape, grid_shape = input.shape, grid.shape
+    dims = len(shape) - 2
+    if dims not in (2, 3):
+        raise RuntimeError(
+            f"grid_sample(): expected input of shape (N, C, H, W) or (N, C, D, H, W), got {_text(shape)}")
+    if len(grid_shape) != dims + 2:
+        raise RuntimeError(
+            f"grid_sample(): expected grid of {dims + 2} dimensions for input of shape {_text(shape)}, got {_text(grid_shape)}")
+    if grid_shape[0] != shape[0]:
+        raise RuntimeError(
+            f"grid_sample(): expected grid and input of one batch size, got grid {_text(grid_shape)} and input {_text(shape)}")
+    if grid_shape[-1] != dims:
+        raise RuntimeError(
+            f"grid_sample(): expected grid with {dims} in its last dimension, a coordinate for each spatial axis of input, "
+            f"got {_text(grid_shape)}")
+    if 0 in shape[2:]:
+        raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
+
+
+def check_grid_sample(input: Any, grid: Any) -> None:
+    check_tensor("grid_sample", "input", input)
+    check_tensor("grid_sample", "grid", grid)
+    check_same_device("grid_sample", "grid", grid, "input", input)
+    check_device("grid_sample", "input", input.device)
+    check_dense("grid_sample", "input", input)
+    check_dense("grid_sample", "grid", grid)
+    check_sample_shapes(input, grid)
+    check_dtype("grid_sample", "input", input.dtype)
+    check_same_dtype("grid_sample", "grid", grid, "input", input)
+
+
+def check_affine_grid(theta: Any, size: Sequence[int]) -> None:
+    check_tensor("affine_grid", "theta", theta)
+    if not theta.is_floating_point():
+        raise ValueError(f"affine_grid(): expected theta of a floating point dtype, got {theta.dtype}")
+    check_device("affine_grid", "theta", theta.device)
+    check_dense("affine_grid", "theta", theta)
+    dims = len(size) - 2
+    if dims not in (2, 3):
+        raise NotImplementedError(
+            f"affine_grid(): expected size (N, C, H, W) or (N, C, D, H, W), got {_text(size)}")
+    if theta.dim() != 3 or tuple(theta.shape[1:]) != (dims, dims + 1):
+        raise ValueError(
+            f"affine_grid(): expected theta of shape (N, {dims}, {dims + 1}) for size {_text(size)}, got {_text(theta.shape)}")
+    if min(size) <= 0:
+        raise ValueError(f"affine_grid(): expected size with positive entries only, got {_text(size)}")
+    if size[0] != theta.shape[0]:
+        raise RuntimeError(
+            f"affine_grid(): expected size with theta's batch size {theta.shape[0]} as its first entry, got {_text(size)}")
+    check_dtype("affine_grid", "theta", theta.dtype)
+
+
+def _text(shape: Sequence[int]) -> str:
+    return str(tuple(shape))

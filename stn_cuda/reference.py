@@ -1,0 +1,155 @@
+"""The sampler in plain tensor operations, from its definition.
+
+    output[n, c, p] = sum over taps k of  weight_k(x[n, p]) * input[n, c, position_k(x[n, p])]
+
+x is where output location p samples the input, in pixels, one number an axis. A tap is one input element with its
+weight: an axis has two of them for bilinear, one for nearest, and a location's taps are all combinations of its
+axes' taps. The steps below are the definition's: pixel coordinate, padding, taps, gather, sum.
+
+Every step is a differentiable torch operation without control flow on data, so derivatives of any order, forward
+mode and vmap are torch's own. It is slow and shares nothing with the kernels, which makes it their judge.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+INDEX_LIMIT = 2.0**31  # pixels; from here on a coordinate counts as infinite
+OUTSIDE = -2.0  # pixels; neither tap of this coordinate lies in any image
+
+
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False
+) -> Tensor:
+    """Samples ``input`` (N, C, *in) at ``grid`` (N, *out, dims), giving (N, C, *out).
+
+    ``dims`` is the number of spatial axes of the input, at least 1. The grid's last axis is ordered (x, y[, z]), the
+    reverse of the input's spatial axes, and -1 and 1 are the image's ends.
+    """
+    batch, channels, *in_size = input.shape
+    out_size = grid.shape[1:-1]
+    locations = math.prod(out_size)
+
+    axes = []  # (first index, weights) of each spatial axis, in the input's order
+    for size, normalized in zip(in_size, reversed(grid.unbind(-1)), strict=True):
+        x = pixel_coordinate(normalized.reshape(batch, locations), size, align_corners)
+        x = pad(sanitize(x, size, padding_mode), size, padding_mode, align_corners)
+        axes.append(taps(x, mode))
+
+    pixels = input.reshape(batch, channels, math.prod(in_size))
+    output = pixels.new_zeros(batch, channels, locations)
+    for tap in itertools.product(*(range(len(weights)) for _, weights in axes)):
+        positions = [first + k for k, (first, _) in zip(tap, axes, strict=True)]  # each (N, locations)
+        weight = reduce(torch.mul, [weights[k] for k, (_, weights) in zip(tap, axes, strict=True)])
+        output = output + weight.unsqueeze(1) * read(pixels, positions, in_size)
+    return output.reshape(batch, channels, *out_size)
+
+
+def pixel_coordinate(normalized: Tensor, size: int, align_corners: bool) -> Tensor:
+    """Pixels, 0 being the centre of the first one. -1 and 1 are the centres of the end pixels, or their outer edges."""
+    if not align_corners:
+        return ((normalized + 1) * size - 1) / 2
+    if size == 1:
+        return constant(0.0, normalized)  # no extent between the centres: NaN too is pixel 0
+    return (normalized + 1) / 2 * (size - 1)
+
+
+def sanitize(x: Tensor, size: int, padding_mode: str) -> Tensor:
+    """Replaces NaN, infinite and enormous coordinates before anything is computed from them.
+
+    They are outside with zeros padding; else they go to the nearest edge, NaN to the first pixel. torch.where gives
+    the replaced ones a derivative of 0, and as no later operation sees a NaN, none can leak as NaN * 0.
+    """
+    usable = x.abs() < INDEX_LIMIT  # False for NaN
+    if padding_mode == "zeros":
+        return torch.where(usable, x, OUTSIDE)
+    return torch.where(usable, x, (x > 0).to(x.dtype) * (size - 1))
+
+
+def pad(x: Tensor, size: int, padding_mode: str, align_corners: bool) -> Tensor:
+    """Where a coordinate outside the image goes. Zeros padding moves nothing: the taps outside read 0."""
+    if padding_mode == "zeros":
+        return x
+    if padding_mode == "border":
+        return clamp(x, size)
+    if padding_mode == "reflection":
+        return clamp(reflect(x, size, align_corners), size)  # about outer edges leaves half a pixel on each side
+    raise ValueError(f"padding_mode: expected 'zeros', 'border' or 'reflection', got {padding_mode!r}")
+
+
+def clamp(x: Tensor, size: int) -> Tensor:
+    """Clamps to the centres of the end pixels. The derivative is 0 where clamped and, as in torch, exactly there."""
+    return torch.where(x > 0, torch.where(x < size - 1, x, float(size - 1)), 0.0)
+
+
+def reflect(x: Tensor, size: int, align_corners: bool) -> Tensor:
+    """A triangular wave: x between the mirrors, then back with slope -1, with a period of twice their distance."""
+    mirror, distance = (0.0, size - 1) if align_corners else (-0.5, size)
+    if distance == 0:
+        return x  # both mirrors in pixel 0, where every coordinate already is
+    phase = torch.remainder(x - mirror, 2 * distance)
+    return mirror + torch.where(phase < distance, phase, 2 * distance - phase)
+
+
+def taps(x: Tensor, mode: str) -> tuple[Tensor, list[Tensor]]:
+    """The index of the first tap (int64) and the weight of each, all shaped as x; the others follow the first.
+
+    The derivative of floor() is 0, so that of a weight is taken inside the cell that floor() chooses: one-sided
+    where x is an integer.
+    """
+    if mode == "bilinear":
+        first = x.floor()
+        fraction = x - first
+        return first.to(torch.int64), [1 - fraction, fraction]
+    if mode == "nearest":  # half to even
+        return x.round().to(torch.int64), [constant(1.0, x)]
+    raise ValueError(f"mode: expected 'bilinear' or 'nearest', got {mode!r}")
+
+
+def read(pixels: Tensor, positions: Sequence[Tensor], in_size: Sequence[int]) -> Tensor:
+    """The elements of ``pixels`` (N, C, prod(in)) at ``positions``, one (N, locations) an axis; 0 outside the image."""
+    inside = torch.ones_like(positions[0], dtype=torch.bool)
+    offset = torch.zeros_like(positions[0])
+    for position, size in zip(positions, in_size, strict=True):
+        inside = inside & (position >= 0) & (position < size)
+        offset = offset * size + position.clamp(0, size - 1)
+    index = offset.unsqueeze(1).expand(-1, pixels.shape[1], -1)
+    # a choice, not a product with 0: an infinite pixel beside the stencil must not become NaN
+    return torch.where(inside.unsqueeze(1), pixels.gather(2, index), 0.0)
+
+
+def constant(value: float, x: Tensor) -> Tensor:
+    """``value`` in the shape of x. It stays connected to x in the graph: the gradient is zeros rather than None."""
+    return torch.where(torch.ones_like(x, dtype=torch.bool), value, x)
+
+
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
+    """The grid of an affine map: ``theta`` (N, dims, dims + 1) and ``size`` (N, C, *out) give (N, *out, dims).
+
+        grid[n, p, i] = sum over j of  theta[n, i, j] * base[p, j]
+
+    base[p] is location p's own position (x, y[, z]), normalised as grid_sample's coordinates are, and a 1.
+    """
+    batch, _, *out_size = size
+    positions = [base_coordinates(length, theta, align_corners) for length in out_size]
+    columns = [*reversed(torch.meshgrid(*positions, indexing="ij"))]
+    base = torch.stack([*columns, torch.ones_like(columns[0])], dim=-1)  # (*out, dims + 1)
+    dims = len(out_size)
+    theta = theta.reshape(batch, *[1] * dims, dims, dims + 1)
+    return (theta * base.unsqueeze(-2)).sum(-1)
+
+
+def base_coordinates(length: int, like: Tensor, align_corners: bool) -> Tensor:
+    """The normalised positions of ``length`` pixels: from end to end, or the centres of equal parts of [-1, 1]."""
+    index = torch.arange(length, dtype=like.dtype, device=like.device)
+    if not align_corners:
+        return (2 * index + 1 - length) / length
+    if length == 1:
+        return torch.zeros_like(index)  # no extent: the image's centre
+    return (2 * index - (length - 1)) / (length - 1)
