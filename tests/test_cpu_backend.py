@@ -1,0 +1,92 @@
+"""What only the CPU backend has: instruction sets, and 32- and 64-bit offsets."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cases import DTYPES, Case, all_cases
+from tolerances import PARITY
+
+import stn_cuda
+
+INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
+use_instruction_set = torch.ops.stn_cuda._use_instruction_set
+
+
+@pytest.fixture(autouse=True)
+def only_on_the_cpu(device):
+    if device.type != "cpu":
+        pytest.skip("the CPU backend's own tests")
+
+
+@pytest.fixture
+def instruction_set(request):
+    index = INSTRUCTION_SETS.index(request.param)
+    if index >= use_instruction_set(-1):
+        pytest.skip(f"this machine does not run {request.param}")
+    use_instruction_set(index)
+    yield request.param
+    use_instruction_set(-1)
+
+
+def results(sampler, case: Case, input, grid):
+    leaves = input.detach().requires_grad_(), grid.detach().requires_grad_()
+    output = case.bind(sampler)(*leaves)
+    return output.detach(), *torch.autograd.grad(output.square().sum(), leaves)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS, indirect=True)
+def test_every_instruction_set_equals_torch(instruction_set, case: Case, dtype, device):
+    # 1,200 or 1,080 locations: whole tiles and a rest
+    input, grid = case.tensors(device, dtype, away_from_kinks=True, out_size=(30, 40) if case.dims == 2 else (9, 10, 12))
+    for actual, expected in zip(results(stn_cuda.grid_sample, case, input, grid), results(F.grid_sample, case, input, grid)):
+        PARITY[dtype].assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS, indirect=True)
+def test_affine_grid_of_every_instruction_set_equals_torch(instruction_set, device):
+    theta = torch.randn(3, 2, 3, dtype=torch.float64, device=device, requires_grad=True)
+    grids = [module.affine_grid(theta, (3, 1, 70, 61), align_corners=True) for module in (stn_cuda, F)]
+    gradients = [torch.autograd.grad(grid.square().sum(), theta)[0] for grid in grids]
+    PARITY[torch.float64].assert_close(*grids)
+    PARITY[torch.float64].assert_close(*gradients)
+
+
+def test_unknown_instruction_set_raises():
+    for index in (-2, 3):
+        with pytest.raises(ValueError, match="no such set"):
+            use_instruction_set(index)
+
+
+def test_build_info_names_the_best_instruction_set():
+    assert stn_cuda.build_info()["instruction_set"] == INSTRUCTION_SETS[use_instruction_set(-1) - 1]
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_offsets_beyond_32_bits_equal_torch(case: Case, device):
+    """A few pixels, far apart: 2^31 elements and more from one end of a plane to the other. Almost none of the memory is
+    touched, so it costs address space only."""
+    input, grid = case.tensors(device, torch.float32, away_from_kinks=True, batch=1, channels=1)
+    far = 2**31 // (input.shape[2] - 1) + 1000
+    storage = torch.empty((input.shape[2] - 1) * far + input[0, 0, 0].numel(), dtype=torch.float32, device=device)
+    spread = storage.as_strided(input.shape, (0, 0, far, *input.stride()[3:])).copy_(input)
+    assert max(spread.storage_offset() + far * (input.shape[2] - 1), 0) >= 2**31
+    for actual, expected in zip(results_of_view(case, spread, grid), results(F.grid_sample, case, input, grid)):
+        PARITY[torch.float32].assert_close(actual, expected)
+
+
+def results_of_view(case: Case, view, grid):
+    """As results(), but the input keeps its strides; its gradient is dense."""
+    arguments = (view, grid, *options_of(case))
+    output = torch.ops.stn_cuda._grid_sample(*arguments)
+    gradients = torch.ops.stn_cuda.grid_sample_backward(2 * output, *arguments, [True, True, False], False)
+    return output, *gradients[:2]
+
+
+def options_of(case: Case):
+    tables = stn_cuda._C
+    convention = tables.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
+    return tables.INTERPOLATION_MODES[case.mode], [tables.PADDING_MODES[case.padding_mode]], convention, None, False

@@ -1,0 +1,94 @@
+"""The C++ and CUDA sources without Python: properties of core under sanitizers, vectors against scalars, cubins."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NATIVE = ROOT / "tests" / "native"
+SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-g"]
+VECTORS = {16: [], 32: ["-mavx2", "-mfma"], 64: ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]}
+
+needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not on PATH")
+needs_nvcc = pytest.mark.skipif(not shutil.which("nvcc"), reason="nvcc is not on PATH: no CUDA kernel is compiled here")
+
+
+def run(command: list[str]) -> str:
+    """The output of a command that has to succeed."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def build_and_run(source: str, flags: list[str], folder: Path) -> str:
+    program = str(folder / Path(source).stem)
+    run(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *flags, str(NATIVE / source), "-o", program])
+    return run([program])
+
+
+def instruction_sets() -> int:
+    import torch
+
+    import stn_cuda  # noqa: F401  (registers the operator)
+
+    return torch.ops.stn_cuda._use_instruction_set(-1)
+
+
+@needs_compiler
+def test_core_has_its_properties_under_sanitizers(tmp_path: Path) -> None:
+    """Partition of unity, derivatives against differences, indices in range for a million coordinates of every kind,
+    the backward as the transpose of the forward, all of it inside buffers of exactly the arrays' sizes."""
+    output = build_and_run("core_properties.cpp", ["-O1", *SANITIZERS], tmp_path)
+    checks = re.search(r"(\d+) checks passed", output)
+    assert checks and int(checks[1]) > 1_000_000, output
+
+
+@needs_compiler
+@pytest.mark.parametrize("width", VECTORS)
+def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(width: int, tmp_path: Path) -> None:
+    if os.uname().machine != "x86_64" and width != 16:
+        pytest.skip("vectors of this width are x86-64's")
+    if {16: 1, 32: 2, 64: 3}[width] > instruction_sets():
+        pytest.skip(f"this machine has no vectors of {width} bytes")
+    flags = ["-O2", "-ffp-contract=off", f"-DSTN_VECTOR_BYTES={width}", *VECTORS[width]]
+    assert "checks passed" in build_and_run("wide_core.cpp", flags, tmp_path)
+
+
+@needs_nvcc
+@pytest.mark.parametrize("arch", ("sm_75", "sm_90"))
+def test_cuda_kernels_compile_without_spills(arch: str, tmp_path: Path) -> None:
+    for source in sorted((ROOT / "csrc" / "cuda").glob("*.cu")):
+        command = ["nvcc", "-std=c++17", "-O3", f"-arch={arch}", "-Xptxas", "-v", "-cubin", str(source)]
+        report = run([*command, "-o", str(tmp_path / "kernels.cubin")])
+        kernels = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
+        assert len(kernels) >= 48, report  # dims x modes x paddings x dtypes x index widths
+        assert set(kernels) == {("0", "0", "0")}, [line for line in report.splitlines() if "spill" in line]
+
+
+def test_no_code_of_one_instruction_set_is_shared_with_another() -> None:
+    """A weak symbol in an object compiled for AVX-512 could be linked in the place of the baseline's."""
+    objects = sorted(ROOT.glob("build/temp*/cpu.kernels_*.o"))
+    if not objects or not shutil.which("nm"):
+        pytest.skip("no in-place build, or no nm, to look at")
+    for compiled in objects:
+        symbols = run(["nm", "-C", "--defined-only", str(compiled)]).splitlines()
+        weak = [line for line in symbols if re.search(r" [WVu] ", line) and "DW.ref." not in line]
+        assert not weak, f"{compiled.name}: {weak[:5]}"
+        assert any("kKernels" in line for line in symbols), compiled.name
+
+
+def test_the_marks_of_the_design_hold() -> None:
+    """A padding mode is its enum, its entry in the list and its struct; no heavy torch header; launches in one place."""
+    sources = {path: path.read_text() for path in (ROOT / "csrc").rglob("*.*") if path.suffix != ".md"}
+    lines = [(path, line) for path, text in sources.items() for line in text.splitlines()]
+    assert len([line for _, line in lines if "kReflection" in line]) == 3
+    assert not [line for _, line in lines if "torch/extension.h" in line]
+    core = [line for path, line in lines if path.parent.name in ("core", "cuda") and "#include" in line]
+    assert core and not [line for line in core if "torch" in line or "pybind11" in line]
+    assert {path.name for path, line in lines if "<<<" in line} == {"launch.h"}

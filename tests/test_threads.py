@@ -1,0 +1,105 @@
+"""Threads, forked and spawned workers, and many calls: same results, no hang, no growth."""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+import torch
+from cases import Case, all_cases
+from tolerances import MEMORY_GROWTH_BYTES
+from torch.utils.data import DataLoader, Dataset
+
+import stn_cuda
+
+SHAPES = {  # name: (N, C, input size, output size); the sizes that decide how a backward is split among threads
+    "one_large_channel": (1, 1, (150, 170), (180, 160)),
+    "many_channels": (1, 64, (20, 21), (33, 34)),
+    "batch": (5, 3, (30, 31), (40, 41)),
+    "shrunk": (1, 1, (3, 3), (180, 160)),
+    "volume": (1, 2, (9, 10, 11), (20, 21, 22)),
+}
+
+
+def run(case: Case, device, dtype, batch, channels, in_size, out_size, seed=0):
+    """(output, grad_input, grad_grid)."""
+    input, grid = case.tensors(
+        device,
+        dtype,
+        away_from_kinks=False,
+        batch=batch,
+        channels=channels,
+        in_size=in_size,
+        out_size=out_size,
+        seed=seed,
+    )
+    leaves = input.requires_grad_(), grid.requires_grad_()
+    output = case.bind(stn_cuda.grid_sample)(*leaves)
+    return output.detach(), *torch.autograd.grad(output.square().sum(), leaves)
+
+
+@pytest.mark.usefixtures("keep_thread_count")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_results_are_the_same_bits_for_any_number_of_threads(case: Case, shape, device):
+    batch, channels, in_size, out_size = SHAPES[shape]
+    if len(in_size) != case.dims:
+        in_size, out_size = (*[2] * (case.dims - 2), *in_size[-2:]), (*[3] * (case.dims - 2), *out_size[-2:])
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(run(case, device, torch.float32, batch, channels, in_size, out_size))
+    for other in results[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(results[0], other, strict=True))
+
+
+def test_eight_python_threads_at_once_get_what_one_gets(device):
+    def work(seed):
+        return run(CASE, device, torch.float32, 2, 3, (40, 41), (60, 61), seed)
+
+    expected = [work(seed) for seed in range(32)]
+    with ThreadPoolExecutor(8) as pool:
+        actual = list(pool.map(work, range(32)))
+    for one, other in zip(actual, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_memory_does_not_grow_over_1000_calls(device):
+    def calls(count):
+        for _ in range(count):
+            run(CASE, device, torch.float32, 1, 2, (48, 48), (48, 48))
+        gc.collect()
+
+    process = psutil.Process()
+    calls(200)
+    before = process.memory_info().rss
+    calls(1000)
+    assert process.memory_info().rss - before < MEMORY_GROWTH_BYTES
+
+
+CASE = Case(2, "bilinear", "zeros", False)
+
+
+class WarpedImages(Dataset):
+    """Samples each item in the worker, on the CPU, and gives (output, grad_input, grad_grid)."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, seed):
+        return run(CASE, torch.device("cpu"), torch.float32, 1, 3, (64, 65), (90, 91), seed)
+
+
+@pytest.mark.usefixtures("keep_thread_count")
+@pytest.mark.parametrize("start", ("fork", "spawn"))
+def test_dataloader_workers_give_what_the_parent_gives(start):
+    """The parent has used its thread pool before the workers start."""
+    torch.set_num_threads(2)
+    dataset = WarpedImages()
+    expected = [dataset[seed] for seed in range(len(dataset))]
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=start, timeout=120)
+    for actual, wanted in zip(loader, expected, strict=True):
+        for one, other in zip(actual, wanted, strict=True):
+            assert torch.equal(one, other)

@@ -1,0 +1,40 @@
+"""Every tolerance of the tests, each with its reason. A looser one is a bug report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    rtol: float
+    atol: float
+    reason: str
+
+    def assert_close(self, actual: Tensor, expected: Tensor) -> None:
+        torch.testing.assert_close(actual, expected, rtol=self.rtol, atol=self.atol)
+
+    def close(self, actual: Tensor, expected: Tensor) -> bool:
+        return torch.allclose(actual, expected, rtol=self.rtol, atol=self.atol)
+
+
+EXACT = Tolerance(0, 0, "the same operations in the same order, or no arithmetic at all")
+
+PARITY = {
+    torch.float64: Tolerance(1e-9, 1e-9, "rounding is below 1e-12 on small images; a wrong formula is far above 1e-9"),
+    torch.float32: Tolerance(1.3e-6, 1e-5, "torch.testing's own for float32, on images of a few pixels"),
+}
+
+# scipy interpolates in float64, from coordinates that the test hands it in pixels
+SCIPY = Tolerance(1e-9, 1e-9, "both in float64; normalising and back costs a few eps * size")
+
+# float32 on images of any size: both libraries round the coordinate to eps * width, and so differ from float64 and
+# from each other by that times the image's slope. This many times eps * width are granted beyond torch's own error.
+FLOAT32_EPS_WIDTHS = 4.0
+
+# 1,000 forward and backward calls after a warm-up. One leaked tensor of the test's 36 KiB a call would be 36 MiB;
+# an idle process of this size drifts by under 1 MiB.
+MEMORY_GROWTH_BYTES = 4 * 2**20
