@@ -50,6 +50,11 @@ def test_core_has_its_properties_under_sanitizers(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_units_of_work_own_every_element_once(tmp_path: Path) -> None:
+    assert "checks passed" in build_and_run("cpu_partition.cpp", ["-O1", *SANITIZERS], tmp_path)
+
+
+@needs_compiler
 @pytest.mark.parametrize("width", VECTORS)
 def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(width: int, tmp_path: Path) -> None:
     if os.uname().machine != "x86_64" and width != 16:
