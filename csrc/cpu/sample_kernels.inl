@@ -1,5 +1,7 @@
 // The sampling kernels of one instruction set; see kernels_<set>.cpp. Everything here has internal linkage and everything it
 // calls is inlined, so that no code for one set is linked into another.
+#include <limits>
+
 #include "../core/dispatch.h"
 #include "kernels.h"
 #include "tile.h"
@@ -7,19 +9,42 @@
 namespace stn::cpu {
 namespace {
 
-// The three sampling kernels are structs, so that with_kernel can instantiate any of them.
+// The three sampling kernels are structs, so that with_kernel can instantiate any of them. None of them knows the padding:
+// that ends with the preparation of a tile, which they get as a function.
 
-template <typename params_t, InterpolationMode kMode, PaddingMode kPadding, typename Lanes>
+template <typename params_t, InterpolationMode kMode, int kOrder, typename Lanes>
+struct Preparation {
+  using tile_t = Tile<params_t::kDims, kMode, kOrder, typename params_t::scalar_t, typename Lanes::offset_t>;
+  using function_t = void (*)(const params_t&, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location,
+                              int count, tile_t&);
+
+  static function_t with(PaddingMode padding) {
+    function_t function = nullptr;
+    dispatch<kPaddingModes>(padding, [&](auto mode) { function = &run<decltype(mode)::value>; });
+    return function;
+  }
+
+ private:
+  template <PaddingMode kPadding>
+  static void run(const params_t& params, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location, int count,
+                  tile_t& tile) {
+    prepare<kPadding, Lanes>(params, axis_stride, n, location, count, tile);
+  }
+};
+
+template <typename params_t, InterpolationMode kMode, typename Lanes>
 struct Forward {
   using scalar_t = typename params_t::scalar_t;
+  using Prepare = Preparation<params_t, kMode, 0, Lanes>;
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
-    Tile<params_t::kDims, kMode, 0, scalar_t, typename Lanes::offset_t> tile;
+    const auto prepare_tile = Prepare::with(call.padding);
+    typename Prepare::tile_t tile;
     const LocationUnits units(call);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
-      prepare<kPadding, Lanes>(params, params.input.axis_stride, n, location, count, tile);
+      prepare_tile(params, params.input.axis_stride, n, location, count, tile);
       for (int64_t c = 0; c < params.channels; ++c) {
         const scalar_t* plane = params.input.plane(n, c);
         scalar_t* output = params.output.at(n, c, location);
@@ -37,20 +62,22 @@ struct Forward {
   }
 };
 
-template <typename params_t, InterpolationMode kMode, PaddingMode kPadding, typename Lanes>
+template <typename params_t, InterpolationMode kMode, typename Lanes>
 struct GradGrid {
   using scalar_t = typename params_t::scalar_t;
+  using Prepare = Preparation<params_t, kMode, 1, Lanes>;
   static constexpr int kDims = params_t::kDims;
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
-    Tile<kDims, kMode, 1, scalar_t, typename Lanes::offset_t> tile;
+    const auto prepare_tile = Prepare::with(call.padding);
+    typename Prepare::tile_t tile;
     const LocationUnits units(call);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
       scalar_t gradient[kTile][kDims] = {};
       if constexpr (Interpolation<kMode>::kDifferentiable) {
-        prepare<kPadding, Lanes>(params, params.input.axis_stride, n, location, count, tile);
+        prepare_tile(params, params.input.axis_stride, n, location, count, tile);
         for (int64_t c = 0; c < params.channels; ++c) add_channel(params, tile, n, c, location, count, gradient);
       }
       for (int i = 0; i < count; ++i) params.source.store_gradient(n, location + i, gradient[i]);
@@ -58,9 +85,8 @@ struct GradGrid {
   }
 
  private:
-  template <typename tile_t>
-  static STN_HOST void add_channel(const params_t& params, const tile_t& tile, int64_t n, int64_t c, int64_t location,
-                                   int count, scalar_t (&gradient)[kTile][kDims]) {
+  static STN_HOST void add_channel(const params_t& params, const typename Prepare::tile_t& tile, int64_t n, int64_t c,
+                                   int64_t location, int count, scalar_t (&gradient)[kTile][kDims]) {
     const scalar_t* plane = params.input.plane(n, c);
     const scalar_t* grad_output = params.grad_output.at(n, c, location);
     for (int i = 0; i < count; ++i) {
@@ -78,29 +104,31 @@ struct GradGrid {
   }
 };
 
-template <typename params_t, InterpolationMode kMode, PaddingMode kPadding, typename Lanes>
+template <typename params_t, InterpolationMode kMode, typename Lanes>
 struct GradInput {
   using scalar_t = typename params_t::scalar_t;
-  static constexpr int kDims = params_t::kDims;
+  using Prepare = Preparation<params_t, kMode, 0, Lanes>;
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
     const InputUnits units(call);
-    for (int64_t unit = begin; unit < end; ++unit) add_unit(params, units.at(unit), units.bands > 1);
+    for (int64_t unit = begin; unit < end; ++unit) add_unit(params, units, units.at(unit), Prepare::with(call.padding));
   }
 
  private:
-  static STN_HOST void add_unit(const params_t& params, const InputUnits::Unit& unit, bool banded) {
+  static STN_HOST void add_unit(const params_t& params, const InputUnits& units, const InputUnits::Unit& unit,
+                                typename Prepare::function_t prepare_tile) {
     // grad_input is dense and its slowest axis the outermost one of a plane: a band of rows is a range of offsets.
     using offset_t = typename Lanes::offset_t;
-    const int64_t row_stride = params.grad_input.axis_stride[kDims - 1];
+    const int64_t row_stride = params.grad_input.axis_stride[params_t::kDims - 1];
     const auto begin = static_cast<offset_t>(unit.first_row * row_stride);
-    const auto end = static_cast<offset_t>(unit.last_row * row_stride);
-    Tile<kDims, kMode, 0, scalar_t, offset_t> tile;
+    const bool last = unit.last_row == units.rows;
+    const auto end = last ? std::numeric_limits<offset_t>::max() : static_cast<offset_t>(unit.last_row * row_stride);
+    typename Prepare::tile_t tile;
     for (int64_t location = 0; location < params.locations; location += kTile) {
       const int count = static_cast<int>(std::min<int64_t>(kTile, params.locations - location));
-      prepare<kPadding, Lanes>(params, params.grad_input.axis_stride, unit.n, location, count, tile);
-      if (banded && !tile.touches(begin, end, count)) continue;
+      prepare_tile(params, params.grad_input.axis_stride, unit.n, location, count, tile);
+      if (units.bands > 1 && !tile.touches(begin, end, count)) continue;
       for (int64_t c = unit.first_channel; c < unit.last_channel; ++c) {
         scalar_t* plane = params.grad_input.plane(unit.n, c);
         const scalar_t* grad_output = params.grad_output.at(unit.n, c, location);
@@ -127,19 +155,16 @@ STN_HOST bool fits_32_bits(const SampleCall& call, const ImageArray& image) {
   return extent < INT32_MAX;
 }
 
-template <template <typename, InterpolationMode, PaddingMode, typename> class Kernel>
+template <template <typename, InterpolationMode, typename> class Kernel>
 STN_HOST void with_kernel(const SampleCall& call, const ImageArray& image, int64_t begin, int64_t end) {
   dispatch_dims(call.dims, [&](auto dims) {
     dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
-      dispatch<kPaddingModes>(call.padding, [&](auto padding) {
-        using Double = SampleParams<decltype(dims)::value, double, int64_t>;
-        using Float = SampleParams<decltype(dims)::value, float, int64_t>;
-        constexpr InterpolationMode kMode = decltype(mode)::value;
-        constexpr PaddingMode kPadding = decltype(padding)::value;
-        if (call.dtype == ScalarType::kDouble) return Kernel<Double, kMode, kPadding, WideLanes<double>>::run(call, begin, end);
-        if (fits_32_bits(call, image)) return Kernel<Float, kMode, kPadding, WideLanes<float>>::run(call, begin, end);
-        return Kernel<Float, kMode, kPadding, SingleLane<float>>::run(call, begin, end);
-      });
+      using Double = SampleParams<decltype(dims)::value, double, int64_t>;
+      using Float = SampleParams<decltype(dims)::value, float, int64_t>;
+      constexpr InterpolationMode kMode = decltype(mode)::value;
+      if (call.dtype == ScalarType::kDouble) return Kernel<Double, kMode, WideLanes<double>>::run(call, begin, end);
+      if (fits_32_bits(call, image)) return Kernel<Float, kMode, WideLanes<float>>::run(call, begin, end);
+      return Kernel<Float, kMode, SingleLane<float>>::run(call, begin, end);
     });
   });
 }

@@ -47,7 +47,11 @@ Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last) {
 ImageArray image_array(const Tensor& tensor, void* data) {
   ImageArray array{data, tensor.stride(0), tensor.stride(1)};
   const int64_t dims = tensor.dim() - 2;
-  for (int64_t e = 0; e < dims; ++e) array.axis_stride[e] = tensor.stride(tensor.dim() - 1 - e);  // x is the last dim
+  for (int64_t e = 0; e < dims; ++e) {
+    const int64_t dim = tensor.dim() - 1 - e;  // x is the last dim
+    // torch lets the stride of a dim of size 1 be any number, and a tap outside must not overflow by it
+    array.axis_stride[e] = tensor.size(dim) == 1 ? 0 : tensor.stride(dim);
+  }
   return array;
 }
 
