@@ -151,9 +151,19 @@ class Toolchain:
                 + (", DEBUG" if self.debug else ""))
 
 
+def flag(text):
+    """A flag as a ninja variable's value: quoted for the shell that ninja runs, and `$` for ninja itself."""
+    return shlex.quote(str(text)).replace("$", "$$")
+
+
+def place(path):
+    """A path in a build statement, where ninja splits at spaces."""
+    return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
+
+
 def define(name, text):
-    """A macro that is a string, quoted for the shell that ninja runs."""
-    return shlex.quote(f'-D{name}="{text}"')
+    """A macro that is a string."""
+    return f'-D{name}="{text}"'
 
 
 def ninja_graph(tools, version, operators, module, build_dir):
@@ -162,7 +172,6 @@ def ninja_graph(tools, version, operators, module, build_dir):
     torch_dir = Path(tools.torch.__file__).parent
     optimise = ["-O0", "-g"] if tools.debug else ["-O3", "-g0"]  # distutils' own -g doubles the compile time
     common = ["-std=c++20", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *optimise]
-    extra = os.environ.get("CXXFLAGS", "")
     target = f"0x{MIN_TORCH[0]:02x}{MIN_TORCH[1]:02x}000000000000"
     cxx = [*common, f"-DTORCH_TARGET_VERSION={target}ULL", f"-isystem{torch_dir / 'include'}"]
     cxx += ["-DSTN_WITH_CUDA"] if tools.nvcc else []
@@ -174,30 +183,30 @@ def ninja_graph(tools, version, operators, module, build_dir):
              "STN_CUDA": tools.cuda_version, "STN_CUDA_ARCHS": " ".join(tools.archs)}
     python = [*common, f"-isystem{pybind11.get_include()}", f"-isystem{sysconfig.get_path('include')}"]
     python += [define(*fact) for fact in facts.items()]
-    compiler = shlex.join(tools.compiler)
-    libraries = [f"-L{torch_dir / 'lib'}", "-ltorch_cpu"]
+    extra = shlex.split(os.environ.get("CXXFLAGS", ""))
+    rules = {"cxx": (tools.compiler, [*cxx, *extra]), "python": (tools.compiler, [*python, *extra])}
+    link = tools.compiler
     if tools.nvcc:  # links with the static CUDA runtime, and knows where that is
+        rules["cuda"] = [tools.nvcc], cuda
         link = [tools.nvcc, f"-ccbin={tools.compiler[0]}", "-cudart=static", "-Xlinker=--exclude-libs=ALL"]
-    else:
-        link = tools.compiler
-    rules = {"cxx": (compiler, [*cxx, extra]), "python": (compiler, [*python, extra]), "cuda": (tools.nvcc, cuda)}
     text = ""
     for name, (command, flags) in rules.items():
-        text += f"rule {name}\n  command = {command} {' '.join(map(str, flags))} -MD -MF $out.d -c $in -o $out\n"
+        text += f"rule {name}\n  command = {' '.join(map(flag, [*command, *flags]))} -MD -MF $out.d -c $in -o $out\n"
         text += f"  depfile = $out.d\n  deps = gcc\n  description = {name} $in\n"
-    text += f"rule link\n  command = {shlex.join(map(str, link))} -shared $in -o $out $libs\n  description = link $out\n"
+    text += f"rule link\n  command = {' '.join(map(flag, link))} -shared $in -o $out $libs\n  description = link $out\n"
     objects = []
     for source in sorted((ROOT / "csrc").rglob("*.c*")):
         rule = {".cpp": "python" if source.name == "bindings.cpp" else "cxx", ".cu": "cuda"}.get(source.suffix)
-        if not rule or (rule == "cuda" and not tools.nvcc):
+        if rule not in rules:
             continue
-        compiled = build_dir / f"{source.relative_to(ROOT / 'csrc').as_posix().replace('/', '.')}.o"
-        text += f"build {compiled}: {rule} {source}\n"
+        compiled = place(build_dir / f"{source.relative_to(ROOT / 'csrc').as_posix().replace('/', '.')}.o")
+        text += f"build {compiled}: {rule} {place(source)}\n"
         if rule == "python":
-            text += f"build {module}: link {compiled}\n  libs =\n"
+            text += f"build {place(module)}: link {compiled}\n  libs =\n"
         else:
-            objects.append(str(compiled))
-    return text + f"build {operators}: link {' '.join(objects)}\n  libs = {' '.join(libraries)}\n"
+            objects.append(compiled)
+    libraries = [f"-L{torch_dir / 'lib'}", "-ltorch_cpu"]
+    return text + f"build {place(operators)}: link {' '.join(objects)}\n  libs = {' '.join(map(flag, libraries))}\n"
 
 
 class NinjaBuild(build_ext):

@@ -33,7 +33,6 @@ _grid_backward = _ops.affine_grid_backward.default
 
 _MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
 _PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
-PIXEL_COORDINATES = 2  # in the operators' schema, and not supported yet
 _ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVENTIONS["centres"]: True}
 
 
@@ -54,9 +53,10 @@ def grid_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coor
 
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     """The checked call: theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]."""
-    if _in_transform() or not _has_gradient_kernels(theta):
+    if _in_transform() or torch.jit.is_tracing() or not _has_gradient_kernels(theta):
+        # (Tracing records an operator's list of sizes as constants, a trace has to follow those of its inputs.)
         return reference.affine_grid(theta, size, align_corners)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling():
         return _ops.affine_grid.default(theta, size, align_corners)
     return AffineGridFunction.apply(theta, size, align_corners) if _needs_gradient(theta) else _grid(theta, size, align_corners)
 
@@ -75,9 +75,7 @@ def _has_gradient_kernels(tensor: Tensor) -> bool:
 
 def _reference_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int) -> Tensor:
     return reference.grid_sample(
-        input, grid, _checks.lookup("grid_sample", "mode", _MODE_NAMES, mode),
-        _checks.lookup("grid_sample", "padding", _PADDING_NAMES, padding[0]),
-        _checks.lookup("grid_sample", "coordinates", _ALIGN_CORNERS, coordinates))
+        input, grid, _MODE_NAMES[mode], _PADDING_NAMES[padding[0]], _ALIGN_CORNERS[coordinates])
 
 
 # ---- Functions ----------------------------------------------------------------------------------------------------------
@@ -156,11 +154,7 @@ def _grid_sample_autograd_key(
     _refuse_transforms("grid_sample")
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
-    for unsupported, name in ((fill_value is not None, "fill_value"), (float_output, "float_output"),
-                              (len(padding) > 1, "padding with an entry an axis"),
-                              (coordinates == PIXEL_COORDINATES, "coordinates in pixels")):
-        if unsupported:
-            raise NotImplementedError(f"stn_cuda::grid_sample: {name} is not supported by this version of stn_cuda")
+    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
     if forward_ad._current_level >= 0:
         return _reference_sample(input, grid, mode, padding, coordinates)
     if _needs_gradient(input, grid):

@@ -14,8 +14,8 @@ from torch import Tensor
 from ._extension import _C, REBUILD_WITH_CUDA
 
 DTYPES = (torch.float32, torch.float64)
+PIXEL_COORDINATES = 2  # in the operators' schema
 NOT_YET_DTYPES = (torch.float16, torch.bfloat16)
-NOT_YET_MODES = ("bicubic",)
 HAS_CUDA = _C.build_info()["cuda"] is not None
 
 
@@ -26,19 +26,15 @@ def check_tensor(function: str, name: str, value: Any) -> None:
 
 def check_bool(function: str, name: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise TypeError(f"{function}(): expected {name} to be a bool or None, got {type(value).__name__} {value!r}")
+        kind = type(value)
+        raise TypeError(f"{function}(): expected {name} to be a bool or None, got {kind.__module__}.{kind.__name__} {value!r}")
 
 
 def lookup(function: str, name: str, table: dict[Any, Any], value: Any) -> Any:
-    """``table[value]``; an unknown name is a ValueError, one that torch knows and stn_cuda doesn't yet is said to be that."""
     try:
         return table[value]
     except (KeyError, TypeError):
-        known = ", ".join(map(repr, table))
-        if isinstance(value, str) and value in NOT_YET_MODES:
-            raise NotImplementedError(
-                f"{function}(): {name} {value!r} is not supported by stn_cuda yet, only {known}") from None
-        raise ValueError(f"{function}(): expected {name} to be one of {known}, got {value!r}") from None
+        raise ValueError(f"{function}(): expected {name} to be one of {', '.join(map(repr, table))}, got {value!r}") from None
 
 
 def check_device(function: str, name: str, device: torch.device) -> None:
@@ -74,11 +70,11 @@ def check_same_dtype(function: str, name: str, tensor: Tensor, as_name: str, as_
         raise RuntimeError(f"{function}(): expected {name} of the dtype of {as_name}, {as_tensor.dtype}, got {tensor.dtype}")
 
 
-def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
-    """input [N, C, *in] and grid [N, *out, dims] with 2 or 3 spatial axes, none of the input's empty."""
+def check_sample_shapes(input: Tensor, grid: Tensor, allowed_dims: tuple[int, ...]) -> None:
+    """input [N, C, *in] and grid [N, *out, dims] with a number of spatial axes that is allowed, none of the input's empty."""
     shape, grid_shape = input.shape, grid.shape
     dims = len(shape) - 2
-    if dims not in (2, 3):
+    if dims not in allowed_dims:
         raise RuntimeError(
             f"grid_sample(): expected input of shape (N, C, H, W) or (N, C, D, H, W), got {_text(shape)}")
     if len(grid_shape) != dims + 2:
@@ -88,23 +84,47 @@ def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
         raise RuntimeError(
             f"grid_sample(): expected grid and input of one batch size, got grid {_text(grid_shape)} and input {_text(shape)}")
     if grid_shape[-1] != dims:
+        hint = " (coordinates in dimension 1 go last by grid.movedim(1, -1))" if grid_shape[1] == dims else ""
         raise RuntimeError(
             f"grid_sample(): expected grid with {dims} in its last dimension, a coordinate for each spatial axis of input, "
-            f"got {_text(grid_shape)}")
+            f"got {_text(grid_shape)}{hint}")
     if 0 in shape[2:]:
         raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
 
 
-def check_grid_sample(input: Any, grid: Any) -> None:
+def check_grid_sample(input: Any, grid: Any, allowed_dims: tuple[int, ...] = (2, 3)) -> None:
     check_tensor("grid_sample", "input", input)
     check_tensor("grid_sample", "grid", grid)
     check_same_device("grid_sample", "grid", grid, "input", input)
     check_device("grid_sample", "input", input.device)
     check_dense("grid_sample", "input", input)
     check_dense("grid_sample", "grid", grid)
-    check_sample_shapes(input, grid)
+    check_sample_shapes(input, grid, allowed_dims)
     check_dtype("grid_sample", "input", input.dtype)
     check_same_dtype("grid_sample", "grid", grid, "input", input)
+
+
+def check_sample_options(
+    mode: int, padding: Sequence[int], coordinates: int, fill_value: Tensor | None, float_output: bool
+) -> None:
+    """The operators' own arguments: in range, and nothing that their schema has and no kernel does yet."""
+    for unsupported, name in ((fill_value is not None, "fill_value"), (float_output, "float_output"),
+                              (len(padding) > 1, "padding with an entry an axis"),
+                              (coordinates == PIXEL_COORDINATES, "coordinates in pixels")):
+        if unsupported:
+            raise NotImplementedError(f"stn_cuda::grid_sample: {name} is not supported by this version of stn_cuda")
+    for name, table, value in (("mode", _C.INTERPOLATION_MODES, mode), ("padding", _C.PADDING_MODES, next(iter(padding), None)),
+                               ("coordinates", _C.COORDINATE_CONVENTIONS, coordinates)):
+        if value not in table.values():
+            raise ValueError(f"stn_cuda::grid_sample: expected {name} to be one of {table}, got {value}")
+
+
+def check_like(function: str, name: str, tensor: Tensor, shape: Sequence[Any], like: Tensor) -> None:
+    """The shape that was expected, and the dtype and device of ``like``."""
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{function}: expected {name} of shape {_text(shape)}, got {_text(tensor.shape)}")
+    check_same_device(function, name, tensor, "input", like)
+    check_same_dtype(function, name, tensor, "input", like)
 
 
 def check_affine_grid(theta: Any, size: Sequence[int]) -> None:

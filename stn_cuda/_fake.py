@@ -8,6 +8,8 @@ from torch import Tensor
 
 from . import _checks
 
+OPERATOR_DIMS = (1, 2, 3)
+
 
 def _fake(*names: str) -> Callable[[Callable], Callable]:
     def register(function: Callable) -> Callable:
@@ -18,12 +20,17 @@ def _fake(*names: str) -> Callable[[Callable], Callable]:
     return register
 
 
+def _output_shape(input: Tensor, grid: Tensor) -> tuple[int, ...]:
+    return (input.shape[0], input.shape[1], *grid.shape[1:-1])
+
+
 @_fake("grid_sample", "_grid_sample")
 def _grid_sample(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
-    _checks.check_grid_sample(input, grid)
-    return input.new_empty((input.shape[0], input.shape[1], *grid.shape[1:-1]))
+    _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
+    return input.new_empty(_output_shape(input, grid))
 
 
 @_fake("grid_sample_backward")
@@ -31,19 +38,31 @@ def _grid_sample_backward(
     grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int,
     fill_value: Tensor | None, float_output: bool, output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    _checks.check_grid_sample(input, grid)
-    _checks.check_same_device("grid_sample_backward", "grad_output", grad_output, "input", input)
+    _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
+    _checks.check_like("grid_sample_backward", "grad_output", grad_output, _output_shape(input, grid), input)
+    if output_mask[2]:
+        raise ValueError("grid_sample_backward: expected output_mask[2] to be False without a fill_value")
     grad_input = input.new_empty(input.shape) if output_mask[0] else None
     grad_grid = grid.new_empty(grid.shape) if output_mask[1] else None
     return grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
 
 
+def _grid_dims(size: Sequence[int]) -> int:
+    if len(size) not in (4, 5):
+        raise ValueError(f"affine_grid: expected size (N, C, H, W) or (N, C, D, H, W), got {tuple(size)}")
+    return len(size) - 2
+
+
 @_fake("affine_grid", "_affine_grid")
 def _affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
-    return theta.new_empty((size[0], *size[2:], len(size) - 2))
+    dims = _grid_dims(size)
+    _checks.check_like("affine_grid", "theta", theta, (size[0], dims, dims + 1), theta)
+    return theta.new_empty((size[0], *size[2:], dims))
 
 
 @_fake("affine_grid_backward")
 def _affine_grid_backward(grad_grid: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
-    dims = len(size) - 2
+    dims = _grid_dims(size)
+    _checks.check_like("affine_grid_backward", "grad_grid", grad_grid, (size[0], *size[2:], dims), grad_grid)
     return grad_grid.new_empty((size[0], dims, dims + 1))

@@ -5,6 +5,7 @@ import operator
 import warnings
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
 
@@ -32,7 +33,8 @@ def grid_sample(
         grid: ``(N, *out, 2)`` or ``(N, *out, 3)``, with as many output axes as ``input`` has spatial ones, of the dtype and
             device of ``input``. The last axis holds ``(x, y)`` or ``(x, y, z)``, the reverse of the order of input's axes,
             where -1 and 1 are the image's ends (see ``align_corners``).
-        mode: ``"bilinear"`` (trilinear in 3-D) or ``"nearest"`` (ties to the even pixel). "bicubic" is not supported yet.
+        mode: ``"bilinear"`` (trilinear in 3-D), ``"nearest"`` (ties to the even pixel) or ``"bicubic"`` (tricubic in 3-D;
+            cubic convolution with a = -0.75, so that results may exceed the image's range).
         padding_mode: what lies outside the image: ``"zeros"``, the nearest pixel (``"border"``), or the image mirrored at
             its ends (``"reflection"``).
         align_corners: whether -1 and 1 are the centres of the end pixels (True) or their outer edges (False). None means
@@ -51,8 +53,8 @@ def grid_sample(
         NotImplementedError: integer or complex tensors; what torch has and stn_cuda does not yet, by name; a CUDA tensor with
             a CPU-only build.
 
-    Source: Jaderberg et al., Spatial Transformer Networks, 2015, equations 3 to 7. Differs from torch as the README lists
-    under "Differences from torch".
+    Source: Jaderberg et al., Spatial Transformer Networks, 2015, equations 3 to 7; Keys 1981 for bicubic. Differs from torch
+    as the README lists under "Differences from torch".
 
     Example::
 
@@ -108,26 +110,31 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("affine_grid", "align_corners", align_corners)
+    as_traced = list(size) if torch.jit.is_tracing() else None  # sizes that depend on an input stay part of the trace
     size = _ints("size", size)
     _checks.check_affine_grid(theta, size)
-    if align_corners and min(size[2:]) == 1:
+    if align_corners and min(size[2:]) == 1 and not torch.compiler.is_compiling():
         warnings.warn(
             "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True: an axis of "
             "size 1 is sampled at the centre, coordinate 0, and not at -1.", stacklevel=2)
-    return _autograd.affine_grid(theta, size, align_corners)
+    return _autograd.affine_grid(theta, size if as_traced is None else as_traced, align_corners)
 
 
 def _warned_default() -> bool:
-    """False, and torch's warning, whose first words programs filter by, at the line that called the public function."""
-    warnings.warn(
-        "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
-        "Say which of both is meant: align_corners=False, or align_corners=True for the older behavior.", stacklevel=3)
+    """False, and torch's warning, whose first words programs filter by, at the line that called the public function.
+
+    Not while compiling: a warning would break the graph.
+    """
+    if not torch.compiler.is_compiling():
+        warnings.warn(
+            "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
+            "Say which of both is meant: align_corners=False, or align_corners=True for the older behavior.", stacklevel=3)
     return False
 
 
 def _ints(name: str, size: Sequence[int]) -> list[int]:
     """A list of ints (symbolic ones stay symbolic)."""
     try:
-        return [entry if hasattr(entry, "node") else operator.index(entry) for entry in size]
+        return [entry if isinstance(entry, (int, torch.SymInt)) else operator.index(entry) for entry in size]
     except TypeError as error:
         raise TypeError(f"affine_grid(): expected {name} to be a sequence of ints, got {size!r}") from error

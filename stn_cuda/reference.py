@@ -3,8 +3,8 @@
     output[n, c, p] = sum over taps k of  weight_k(x[n, p]) * input[n, c, position_k(x[n, p])]
 
 x is where output location p samples the input, in pixels, one number an axis. A tap is one input element with its
-weight: an axis has two of them for bilinear, one for nearest, and a location's taps are all combinations of its
-axes' taps. The steps below are the definition's: pixel coordinate, padding, taps, gather, sum.
+weight: an axis has two of them for bilinear, four for bicubic, one for nearest, and a location's taps are all
+combinations of its axes' taps. The steps below are the definition's: pixel coordinate, padding, taps, gather, sum.
 
 Every step is a differentiable torch operation without control flow on data, so derivatives of any order, forward
 mode and vmap are torch's own. It is slow and shares nothing with the kernels, which makes it their judge.
@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 INDEX_LIMIT = 2.0**31  # pixels; from here on a coordinate counts as infinite
-OUTSIDE = -2.0  # pixels; neither tap of this coordinate lies in any image
+OUTSIDE = -4.0  # pixels; no tap of this coordinate lies in any image
+CUBIC = -0.75  # Keys' a, as torch has it
 
 
 def grid_sample(
@@ -36,18 +37,23 @@ def grid_sample(
     out_size = grid.shape[1:-1]
     locations = math.prod(out_size)
 
-    axes = []  # (first index, weights) of each spatial axis, in the input's order
+    axes = []  # (positions, weights) of the taps of each spatial axis, in the input's order
     for size, normalized in zip(in_size, reversed(grid.unbind(-1)), strict=True):
         x = pixel_coordinate(normalized.reshape(batch, locations), size, align_corners)
-        x = pad(sanitize(x, size, padding_mode), size, padding_mode, align_corners)
-        axes.append(taps(x, mode))
+        x = sanitize(x, size, padding_mode)
+        if mode != "bicubic":
+            x = pad(x, size, padding_mode, align_corners)
+        positions, weights = taps(x, mode)
+        if mode == "bicubic":  # the coordinate keeps its fraction out there, and each tap is padded by itself
+            positions = [pad(at.to(x.dtype), size, padding_mode, align_corners).to(torch.int64) for at in positions]
+        axes.append((positions, weights))
 
     pixels = input.reshape(batch, channels, math.prod(in_size))
     output = pixels.new_zeros(batch, channels, locations)
     for tap in itertools.product(*(range(len(weights)) for _, weights in axes)):
-        positions = [first + k for k, (first, _) in zip(tap, axes, strict=True)]  # each (N, locations)
+        at = [positions[k] for k, (positions, _) in zip(tap, axes, strict=True)]  # each (N, locations)
         weight = reduce(torch.mul, [weights[k] for k, (_, weights) in zip(tap, axes, strict=True)])
-        output = output + weight.unsqueeze(1) * read(pixels, positions, in_size)
+        output = output + weight.unsqueeze(1) * read(pixels, at, in_size)
     return output.reshape(batch, channels, *out_size)
 
 
@@ -97,19 +103,32 @@ def reflect(x: Tensor, size: int, align_corners: bool) -> Tensor:
     return mirror + torch.where(phase < distance, phase, 2 * distance - phase)
 
 
-def taps(x: Tensor, mode: str) -> tuple[Tensor, list[Tensor]]:
-    """The index of the first tap (int64) and the weight of each, all shaped as x; the others follow the first.
+def taps(x: Tensor, mode: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The position (int64) and the weight of each tap, all shaped as x.
 
     The derivative of floor() is 0, so that of a weight is taken inside the cell that floor() chooses: one-sided
     where x is an integer.
     """
-    if mode == "bilinear":
-        first = x.floor()
-        fraction = x - first
-        return first.to(torch.int64), [1 - fraction, fraction]
     if mode == "nearest":  # half to even
-        return x.round().to(torch.int64), [constant(1.0, x)]
-    raise ValueError(f"mode: expected 'bilinear' or 'nearest', got {mode!r}")
+        return [x.round().to(torch.int64)], [constant(1.0, x)]
+    fraction = x - x.floor()
+    first = x.floor().to(torch.int64)  # counted on in integers: a large float32 has no next pixel
+    if mode == "bilinear":
+        return [first, first + 1], [1 - fraction, fraction]
+    if mode == "bicubic":
+        weights = [cubic_far(1 + fraction), cubic_near(fraction), cubic_near(1 - fraction), cubic_far(2 - fraction)]
+        return [first - 1, first, first + 1, first + 2], weights
+    raise ValueError(f"mode: expected 'bilinear', 'nearest' or 'bicubic', got {mode!r}")
+
+
+def cubic_near(distance: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel (1981) between 0 and 1."""
+    return (CUBIC + 2) * distance**3 - (CUBIC + 3) * distance**2 + 1
+
+
+def cubic_far(distance: Tensor) -> Tensor:
+    """... between 1 and 2."""
+    return CUBIC * (distance**3 - 5 * distance**2 + 8 * distance - 4)
 
 
 def read(pixels: Tensor, positions: Sequence[Tensor], in_size: Sequence[int]) -> Tensor:

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from stn_cuda import reference
+
 DIMS = (2, 3)
-MODES = ("bilinear", "nearest")
+MODES = ("bilinear", "nearest", "bicubic")
 PADDING_MODES = ("zeros", "border", "reflection")
 ALIGN_CORNERS = (False, True)
 DTYPES = (torch.float32, torch.float64)
@@ -30,6 +33,7 @@ OUT_SIZE = (3, 5, 7)  # 35 or 105 locations: several vectors of any width and a 
 # On these sizes short binary fractions of a pixel, such as 0.5, survive normalising and back exactly, in float32 too.
 EXACT_IN_SIZE = {False: (2, 4, 8), True: (3, 5, 9)}
 
+TORCH_HAS_TRICUBIC = torch.__version__ >= (2, 15)
 needs_torch_double_backward = pytest.mark.skipif(
     torch.__version__ < (2, 12), reason="torch's own grid_sample has a second derivative from 2.12 on"
 )
@@ -95,9 +99,25 @@ class Case:
         return torch.stack(columns, dim=-1)
 
 
+def torch_grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False
+) -> Tensor:
+    """torch's own sampler, or the reference where this torch has none: 3-D bicubic came with 2.15."""
+    if mode == "bicubic" and input.dim() == 5 and not TORCH_HAS_TRICUBIC:
+        return reference.grid_sample(input, grid, mode, padding_mode, align_corners)
+    return F.grid_sample(input, grid, mode, padding_mode, align_corners)
+
+
 def all_cases() -> list[Case]:
     """Everything that is built."""
     return [Case(*values) for values in itertools.product(DIMS, MODES, PADDING_MODES, ALIGN_CORNERS)]
+
+
+def torch_cases() -> list[Case]:
+    """Those that torch has too; the others are skipped with the reason."""
+    reason = "torch has 3-D bicubic from 2.15 on"
+    lacks = [case for case in all_cases() if case.dims == 3 and case.mode == "bicubic" and not TORCH_HAS_TRICUBIC]
+    return [pytest.param(case, marks=pytest.mark.skip(reason=reason)) if case in lacks else case for case in all_cases()]
 
 
 def differentiable_cases() -> list[Case]:

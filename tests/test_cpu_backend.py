@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import DTYPES, Case, all_cases
-from tolerances import PARITY
+from cases import DTYPES, Case, all_cases, torch_grid_sample
+from tolerances import PARITY, parity
 
 import stn_cuda
 
@@ -41,9 +41,10 @@ def results(sampler, case: Case, input, grid):
 @pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS, indirect=True)
 def test_every_instruction_set_equals_torch(instruction_set, case: Case, dtype, device):
     # 1,200 or 1,080 locations: whole tiles and a rest
-    input, grid = case.tensors(device, dtype, away_from_kinks=True, out_size=(30, 40) if case.dims == 2 else (9, 10, 12))
-    for actual, expected in zip(results(stn_cuda.grid_sample, case, input, grid), results(F.grid_sample, case, input, grid)):
-        PARITY[dtype].assert_close(actual, expected)
+    out_size = (30, 40) if case.dims == 2 else (9, 10, 12)
+    tensors = case.tensors(device, dtype, away_from_kinks=True, out_size=out_size)
+    for actual, expected in zip(results(stn_cuda.grid_sample, case, *tensors), results(torch_grid_sample, case, *tensors)):
+        parity(case.mode, dtype).assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS, indirect=True)
@@ -74,8 +75,8 @@ def test_offsets_beyond_32_bits_equal_torch(case: Case, device):
     storage = torch.empty((input.shape[2] - 1) * far + input[0, 0, 0].numel(), dtype=torch.float32, device=device)
     spread = storage.as_strided(input.shape, (0, 0, far, *input.stride()[3:])).copy_(input)
     assert max(spread.storage_offset() + far * (input.shape[2] - 1), 0) >= 2**31
-    for actual, expected in zip(results_of_view(case, spread, grid), results(F.grid_sample, case, input, grid)):
-        PARITY[torch.float32].assert_close(actual, expected)
+    for actual, expected in zip(results_of_view(case, spread, grid), results(torch_grid_sample, case, input, grid)):
+        parity(case.mode, torch.float32).assert_close(actual, expected)
 
 
 def results_of_view(case: Case, view, grid):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
-from cases import ALIGN_CORNERS, DIMS, DTYPES, Case, all_cases
+from cases import ALIGN_CORNERS, DIMS, DTYPES, PADDING_MODES, Case, all_cases, torch_grid_sample
 from tolerances import EXACT, PARITY
 
 import stn_cuda
@@ -35,7 +34,7 @@ def test_axes_of_size_one_equal_torch(case: Case, device):
         tensors = case.tensors(device, torch.float64, away_from_kinks=True, in_size=in_size)
         leaves = [tensor.requires_grad_() for tensor in tensors]
         results = []
-        for sampler in (stn_cuda.grid_sample, F.grid_sample):
+        for sampler in (stn_cuda.grid_sample, torch_grid_sample):
             output = case.bind(sampler)(*leaves)
             results.append((output, *torch.autograd.grad(output.square().sum(), leaves)))
         for actual, expected in zip(*results, strict=True):
@@ -57,7 +56,11 @@ def test_every_coordinate_on_an_axis_of_one_pixel_between_centres_is_that_pixel(
     assert torch.equal(grad_grid, torch.zeros_like(grid))
 
 
-@pytest.mark.parametrize("case", all_cases(), ids=str)
+# bicubic reflects each of its taps back into the image, beside the corner too
+CORNER_CASES = [case for case in all_cases() if (case.mode, case.padding_mode) != ("bicubic", "reflection")]
+
+
+@pytest.mark.parametrize("case", CORNER_CASES, ids=str)
 def test_infinite_pixels_outside_the_stencil_change_nothing(case: Case, device):
     """Clamped to a corner pixel, or all but wholly outside, every other pixel is outside the image or the stencil."""
     in_size = (3, 3, 3)[-case.dims :]
@@ -67,6 +70,8 @@ def test_infinite_pixels_outside_the_stencil_change_nothing(case: Case, device):
     dirty = torch.full_like(clean, torch.inf)
     dirty[last] = 2.0
     inside = 2.25 if case.padding_mode == "zeros" else 2.0  # pixels; a share of zeros padding's taps is outside
+    if case.mode == "bicubic":
+        inside = 3.25  # its first tap is the pixel before the coordinate
     column = torch.full((1, *[1] * case.dims), inside, dtype=torch.float64)
     grid = case.normalize([column] * case.dims, in_size).to(device).requires_grad_()
     results = []
@@ -87,7 +92,7 @@ def test_huge_batch_times_channels_equals_torch(batch, channels, mode, device):
     )
     leaves = [tensor.requires_grad_() for tensor in tensors]
     results = []
-    for sampler in (stn_cuda.grid_sample, F.grid_sample):
+    for sampler in (stn_cuda.grid_sample, torch_grid_sample):
         output = case.bind(sampler)(*leaves)
         results.append((output, *torch.autograd.grad(output.square().sum(), leaves)))
     for actual, expected in zip(*results, strict=True):
@@ -105,3 +110,32 @@ def test_identity_on_more_than_32767_pixels_returns_the_image(dims, align_corner
     grid = case.normalize([column[None] for column in reversed(columns)], in_size).to(device, torch.float32)
     output = case.bind(stn_cuda.grid_sample)(image.expand(2, -1, *in_size), grid.expand(2, *grid.shape[1:]))
     assert torch.equal(output, image.expand_as(output))
+
+
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_float32_gradient_beyond_2_to_the_24_pixels_belongs_to_the_next_pixel(padding_mode, device):
+    """A float32 position has no next pixel there, so taps have to be counted in integers."""
+    width = 2**25 + 6
+    row = torch.zeros(width, device=device)
+    row[1::2] = 1.0
+    input = row.expand(1, 1, 2, width)  # one row in memory
+    x = 2.0**25 - 200 + torch.arange(0, 100, 4, dtype=torch.float64)  # whole pixels, even: the next one holds 1 more
+    grid = torch.stack([(2 * x + 1) / width - 1, torch.zeros_like(x)], -1).float().view(1, 1, -1, 2).to(device)
+    case = Case(2, "bilinear", padding_mode, False)
+    gradients = []
+    for sampler in (stn_cuda.grid_sample, torch_grid_sample):
+        leaf = grid.clone().requires_grad_()
+        gradients += torch.autograd.grad(case.bind(sampler)(input, leaf).sum(), leaf)
+    assert gradients[0][..., 0].all()
+    EXACT.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_infinite_cotangent_gives_a_location_outside_no_gradient(case: Case, device):
+    input, grid = case.tensors(device, torch.float64, away_from_kinks=True)
+    if case.padding_mode != "zeros":
+        pytest.skip("these paddings have no outside")
+    leaf = torch.full_like(grid, torch.nan).requires_grad_()
+    output = case.bind(stn_cuda.grid_sample)(input, leaf)
+    (gradient,) = torch.autograd.grad(output, leaf, torch.full_like(output, torch.inf))
+    assert not gradient.any()

@@ -15,6 +15,8 @@ NATIVE = ROOT / "tests" / "native"
 SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-g"]
 VECTORS = {16: [], 32: ["-mavx2", "-mfma"], 64: ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]}
 
+TRICUBIC_FRAME_BYTES, TRICUBIC_SPILL_BYTES = 224, 16  # of the worst: float64, 64-bit indices, sm_90, nvcc 13.0
+
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not on PATH")
 needs_nvcc = pytest.mark.skipif(not shutil.which("nvcc"), reason="nvcc is not on PATH: no CUDA kernel is compiled here")
 
@@ -68,12 +70,17 @@ def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(width: int, tmp_path
 @needs_nvcc
 @pytest.mark.parametrize("arch", ("sm_75", "sm_90"))
 def test_cuda_kernels_compile_without_spills(arch: str, tmp_path: Path) -> None:
+    """Tricubic is excepted: its loop over z is rolled, so that the weights of that axis are looked up in a stack frame."""
     for source in sorted((ROOT / "csrc" / "cuda").glob("*.cu")):
         command = ["nvcc", "-std=c++17", "-O3", f"-arch={arch}", "-Xptxas", "-v", "-cubin", str(source)]
         report = run([*command, "-o", str(tmp_path / "kernels.cubin")])
-        kernels = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
-        assert len(kernels) >= 48, report  # dims x modes x paddings x dtypes x index widths
-        assert set(kernels) == {("0", "0", "0")}, [line for line in report.splitlines() if "spill" in line]
+        kernels = re.findall(
+            r"Function properties for (\S+)\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", report)
+        assert len(kernels) >= 84, report  # dims x dtypes x index widths x (two modes x paddings, and bicubic)
+        for name, *numbers in kernels:
+            tricubic = "InterpolationModeE2E" in name and "SampleParamsILi3E" in name
+            frame, stores, loads = map(int, numbers)
+            assert frame <= TRICUBIC_FRAME_BYTES * tricubic and stores + loads <= TRICUBIC_SPILL_BYTES * tricubic, (name, numbers)
 
 
 def test_no_code_of_one_instruction_set_is_shared_with_another() -> None:

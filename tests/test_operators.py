@@ -177,6 +177,34 @@ def test_what_the_schema_has_and_the_kernels_do_not_yet_is_refused_by_name(bad, 
         ops.grid_sample(INPUT, GRID, *BAD_OPTIONS[bad])
 
 
+def on_meta(value):
+    return value.to("meta") if isinstance(value, torch.Tensor) and value.layout == torch.strided else value
+
+
+@pytest.mark.parametrize("bad", BAD_OPTIONS)
+def test_meta_tensors_are_refused_the_same_bad_options(bad):
+    """Else torch.compile would find out only when the compiled code runs."""
+    tensors = [on_meta(tensor) for tensor in (GRAD_OUTPUT, INPUT, GRID)]
+    with pytest.raises(REFUSALS):
+        ops._grid_sample(*tensors[1:], *BAD_OPTIONS[bad])
+    with pytest.raises(REFUSALS):
+        ops.grid_sample_backward(*tensors, *BAD_OPTIONS[bad], [True, True, False], False)
+
+
+@pytest.mark.parametrize("bad", [name for name in BAD_GRAD_OUTPUTS if name not in ("none", "meta")])
+def test_meta_backward_refuses_a_bad_grad_output(bad):
+    tensors = [on_meta(tensor) for tensor in (BAD_GRAD_OUTPUTS[bad], INPUT, GRID)]
+    with pytest.raises(REFUSALS):
+        ops.grid_sample_backward(*tensors, *OPTIONS, [True, True, False], False)
+
+
+@pytest.mark.parametrize("device", ("cpu", "meta"))
+def test_gradient_of_a_fill_value_that_is_not_there_is_refused(device):
+    tensors = [tensor.to(device) for tensor in (GRAD_OUTPUT, INPUT, GRID)]
+    with pytest.raises(REFUSALS, match="output_mask"):
+        ops.grid_sample_backward(*tensors, *OPTIONS, [False, False, True], False)
+
+
 BAD_SIZES = [[], [2, 1], [2, 1, 3], [2, 1, 3, 4, 5, 6], [3, 1, 3, 4], [2, 1, -3, 4], [2, 1, 3, 4, 5]]
 BAD_THETAS = {
     "none": None,
@@ -195,6 +223,8 @@ def test_direct_affine_grid_refuses_a_bad_size(size):
         ops.affine_grid(torch.ones(2, 2, 3), size, False)
     with pytest.raises(REFUSALS):
         ops.affine_grid_backward(torch.ones(2, 3, 4, 2), size, False)
+    with pytest.raises(REFUSALS):
+        ops._affine_grid(torch.ones(2, 2, 3, device="meta"), size, False)
 
 
 @pytest.mark.parametrize("bad", BAD_THETAS)

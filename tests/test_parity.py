@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.functional as F
-from cases import DTYPES, Case, all_cases
+from cases import DTYPES, Case, all_cases, torch_grid_sample
 from layouts import GRAD_OUTPUT_LAYOUTS, GRID_LAYOUTS, INPUT_LAYOUTS, Layout, layout_id
-from tolerances import FLOAT32_EPS_WIDTHS, PARITY
+from tolerances import FLOAT32_EPS_WIDTHS, parity
 from torch import Tensor
 
 import stn_cuda
@@ -26,9 +25,9 @@ def forward_and_gradients(
 
 def assert_parity(case: Case, input: Tensor, grid: Tensor, grad_output: Tensor) -> None:
     actual = forward_and_gradients(case.bind(stn_cuda.grid_sample), input, grid, grad_output)
-    expected = forward_and_gradients(case.bind(F.grid_sample), input, grid, grad_output)
+    expected = forward_and_gradients(case.bind(torch_grid_sample), input, grid, grad_output)
     for one, other in zip(actual, expected, strict=True):
-        PARITY[input.dtype].assert_close(one, other)
+        parity(case.mode, input.dtype).assert_close(one, other)
 
 
 def cotangent(case: Case, input: Tensor, grid: Tensor) -> Tensor:
@@ -87,9 +86,9 @@ def test_float32_is_no_less_accurate_than_torch_on_larger_images(case: Case, dev
 def assert_no_less_accurate_than_torch(case: Case, input: Tensor, grid: Tensor, grad_output: Tensor) -> None:
     """The largest error against float64 is torch's or a few eps * width more, relative to the result's size."""
     tensors = input, grid, grad_output
-    exact = forward_and_gradients(case.bind(F.grid_sample), *(tensor.double() for tensor in tensors))
+    exact = forward_and_gradients(case.bind(torch_grid_sample), *(tensor.double() for tensor in tensors))
     ours = forward_and_gradients(case.bind(stn_cuda.grid_sample), *tensors)
-    torchs = forward_and_gradients(case.bind(F.grid_sample), *tensors)
+    torchs = forward_and_gradients(case.bind(torch_grid_sample), *tensors)
     granted = FLOAT32_EPS_WIDTHS * torch.finfo(torch.float32).eps * max(input.shape[2:])
     for one, other, truth in zip(ours, torchs, exact, strict=True):
         our_error, torch_error = ((result.double() - truth).abs().max() for result in (one, other))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import Case, all_cases
+from cases import Case, all_cases, torch_grid_sample
 from tolerances import PARITY
 from torch import nn
 from torch.autograd import forward_ad
@@ -88,7 +88,7 @@ def test_func_grad_equals_autograd(case: Case, device):
     actual = torch.func.grad(lambda *pair: sample(*pair).square().sum(), argnums=(0, 1))(input, grid)
     assert actual[0].any()
     assert case.mode == "nearest" or actual[1].any()
-    assert_all_close(actual, gradients(case.bind(F.grid_sample), input, grid)[1:])
+    assert_all_close(actual, gradients(case.bind(torch_grid_sample), input, grid)[1:])
 
 
 @pytest.mark.parametrize("in_dims", ((0, 0), (0, None), (None, 0)), ids=("both", "input", "grid"))
@@ -100,7 +100,7 @@ def test_vmap_equals_a_loop(case: Case, in_dims, device):
     stacked = [tensor if dim is None else torch.stack([pair[k] for pair in pairs])
                for k, (tensor, dim) in enumerate(zip((input, grid), in_dims, strict=True))]
     actual = torch.func.vmap(case.bind(stn_cuda.grid_sample), in_dims=in_dims)(*stacked)
-    DOUBLE.assert_close(actual, torch.stack([case.bind(F.grid_sample)(*pair) for pair in pairs]))
+    DOUBLE.assert_close(actual, torch.stack([case.bind(torch_grid_sample)(*pair) for pair in pairs]))
 
 
 @pytest.mark.parametrize("route", ("func", "forward_ad"))
@@ -115,7 +115,7 @@ def test_jvp_is_the_transpose_of_the_gradient(case: Case, route, device):
         with forward_ad.dual_level():
             duals = forward_ad.make_dual(input, t_input), forward_ad.make_dual(grid, t_grid)
             tangent = forward_ad.unpack_dual(sample(*duals)).tangent
-    output, *both = gradients(case.bind(F.grid_sample), input, grid)  # of the sum of squares
+    output, *both = gradients(case.bind(torch_grid_sample), input, grid)  # of the sum of squares
     assert tangent is not None and tangent.any()
     DOUBLE.assert_close(2 * (output * tangent).sum(), (both[0] * t_input).sum() + (both[1] * t_grid).sum())
 
@@ -130,3 +130,41 @@ def test_meta_tensors_give_shapes(case: Case):
     theta = torch.ones(2, case.dims, case.dims + 1, device="meta")
     made = stn_cuda.affine_grid(theta, (2, 1, *grid.shape[1:-1]), align_corners=case.align_corners)
     assert made.device.type == "meta" and made.shape == grid.shape
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_compiled_affine_grid_follows_a_size_that_changes(device):
+    @torch.compile(fullgraph=True, backend="aot_eager", dynamic=True)
+    def warp(theta, image):
+        half = [image.shape[0], image.shape[1], image.shape[2] // 2, image.shape[3]]
+        return stn_cuda.affine_grid(theta, image.shape, align_corners=False), stn_cuda.affine_grid(theta, half, False)
+
+    for batch, height, width in ((2, 4, 5), (3, 6, 7), (4, 8, 9)):
+        theta = torch.linspace(-1, 1, 6 * batch, dtype=torch.float64, device=device).view(batch, 2, 3)
+        whole, half = warp(theta, torch.zeros(batch, 1, height, width, device=device))
+        DOUBLE.assert_close(whole, F.affine_grid(theta, (batch, 1, height, width), align_corners=False))
+        DOUBLE.assert_close(half, F.affine_grid(theta, (batch, 1, height // 2, width), align_corners=False))
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_what_warns_in_eager_mode_compiles_without_graph_break(device):
+    theta = torch.eye(2, 3, dtype=torch.float64, device=device)[None]
+    image = torch.ones(1, 1, 3, 4, dtype=torch.float64, device=device)
+
+    def warp(theta, image):
+        single = stn_cuda.affine_grid(theta, (1, 1, 1, 4), align_corners=True)
+        return stn_cuda.grid_sample(image, stn_cuda.affine_grid(theta, image.shape)), single
+
+    output, single = torch.compile(warp, fullgraph=True, backend="aot_eager")(theta, image)
+    DOUBLE.assert_close(output, F.grid_sample(image, F.affine_grid(theta, image.shape, False), align_corners=False))
+    assert single.shape == (1, 1, 4, 2)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing warns of every Python decision
+def test_traced_affine_grid_follows_the_size_of_its_input(device):
+    def grid(theta, image):
+        return stn_cuda.affine_grid(theta, image.shape, align_corners=False)
+
+    theta = torch.linspace(-1, 1, 6, dtype=torch.float64, device=device).view(1, 2, 3)
+    traced = torch.jit.trace(grid, (theta, torch.zeros(1, 1, 4, 4, device=device)))
+    DOUBLE.assert_close(traced(theta, torch.zeros(1, 1, 7, 8, device=device)), F.affine_grid(theta, (1, 1, 7, 8), False))

@@ -8,15 +8,18 @@ namespace stn {
 /// location divides. Lengths are in pixels, the centre of the first pixel is 0.
 template <typename scalar_t>
 struct Axis {
+  int64_t size;
   scalar_t last;            // the largest index that scalar_t can name: size - 1
   scalar_t scale, shift;    // pixel = (coordinate + 1) * scale - shift; scale is d pixel / d coordinate
   bool has_extent;          // false where size is 1 under kCentres: every coordinate, NaN too, is pixel 0
   scalar_t mirror, span;    // reflection: where the first mirror is, and how far the second is from it
   scalar_t inverse_period;  // reflection: 1 / (2 * span), 0 where span is 0
+  PaddingMode padding;      // for RuntimePadding
 
-  static STN_HOST Axis make(int64_t size, CoordinateConvention convention) {
+  static STN_HOST Axis make(int64_t size, CoordinateConvention convention, PaddingMode padding) {
     const bool centres = convention == CoordinateConvention::kCentres;
     Axis axis{};
+    axis.size = size;
     axis.last = largest_not_above(size - 1);
     axis.scale = scalar_t(centres ? size - 1 : size) / 2;
     axis.shift = centres ? scalar_t(0) : scalar_t(0.5);
@@ -24,11 +27,12 @@ struct Axis {
     axis.mirror = centres ? scalar_t(0) : scalar_t(-0.5);
     axis.span = scalar_t(centres ? size - 1 : size);
     axis.inverse_period = axis.span > 0 ? scalar_t(0.5) / axis.span : scalar_t(0);
+    axis.padding = padding;
     return axis;
   }
 
  private:
-  /// Above 2^24 a float may round up to an index past the end: that would be a read outside the image.
+  /// Above 2^24 a float may round up to an index past the end, where border would not read the last pixel.
   static STN_HOST scalar_t largest_not_above(int64_t index) {
     const scalar_t rounded = static_cast<scalar_t>(index);
     return static_cast<int64_t>(rounded) > index ? std::nextafter(rounded, scalar_t(0)) : rounded;

@@ -5,7 +5,8 @@
 #include <utility>
 
 #include "call.h"
-#include "macros.h"
+#include "interpolation.h"
+#include "padding.h"
 
 namespace stn {
 
@@ -32,12 +33,25 @@ STN_HOST void dispatch(enum_t value, F&& f) {
 template <typename F>
 STN_HOST void dispatch_dims(int dims, F&& f) {
   switch (dims) {
+    case 1:
+      return f(std::integral_constant<int, 1>{});
     case 2:
       return f(std::integral_constant<int, 2>{});
     case 3:
       return f(std::integral_constant<int, 3>{});
   }
   throw std::invalid_argument("a number of spatial axes that is not built");
+}
+
+/// Calls f(a Padding<mode>{} or RuntimePadding{}): what a kernel of interpolation mode kMode is instantiated for. A mode that
+/// pads its taps has too much code to have it once a padding.
+template <InterpolationMode kMode, typename F>
+STN_HOST void dispatch_padding(PaddingMode padding, F&& f) {
+  if constexpr (Interpolation<kMode>::kPadsCoordinate) {
+    dispatch<kPaddingModes>(padding, [&](auto mode) { f(Padding<decltype(mode)::value>{}); });
+  } else {
+    f(RuntimePadding{});
+  }
 }
 
 /// Calls f(a value of the type).

@@ -9,7 +9,9 @@
 #if defined(__CUDACC__)
 #define STN_HOST_DEVICE __host__ __device__ __forceinline__
 #define STN_UNROLL _Pragma("unroll")
+#define STN_ROLL _Pragma("unroll 1")
 #else
 #define STN_HOST_DEVICE STN_HOST
 #define STN_UNROLL _Pragma("GCC unroll 64")
+#define STN_ROLL _Pragma("GCC unroll 1")
 #endif

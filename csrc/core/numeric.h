@@ -63,6 +63,14 @@ STN_HOST_DEVICE value_t broadcast(scalar_of<value_t> x) {
   return x - value_t{};
 }
 
+/// The integer that one lane of an index is.
+template <typename index_t>
+struct Element {
+  using type = index_t;
+};
+template <typename index_t>
+using element_of = typename Element<index_t>::type;
+
 /// `x` is integral and in range, padding.h has seen to that. A vector has one type of index, integers as wide as its lanes,
 /// so that masks of coordinates serve indices as well; a scalar takes any.
 template <typename index_t, typename value_t>

@@ -1,4 +1,7 @@
 #pragma once
+#include <cstddef>
+#include <utility>
+
 #include "coordinates.h"
 
 namespace stn {
@@ -9,11 +12,13 @@ namespace stn {
 //   border       a a a | a b c d | d d d
 //   reflection   c b a | a b c d | d c b      about the edges of the end pixels (about their centres under kCentres)
 //
-// A mode has two members, both on positions in pixels that are still floating point:
+// A mode has three members, all on positions in pixels that are still floating point:
 //
 //   coordinate(x, axis, slope)   any x, NaN and infinities too -> where it reads; `slope` is multiplied by d(result)/dx
-//   inside(p, axis)              whether the position p of a tap is a pixel; one that isn't is not read, whatever its
-//                                weight (0 times an infinite pixel would be NaN)
+//   finite(x, axis, slope)       the same for interpolations that pad each tap: x itself, if only it can be computed with
+//   position(p, axis)            for those: where the tap at p reads
+//
+// RuntimePadding has the same members and looks the mode up in the axis: for instantiations that four modes would multiply.
 //
 // value_t is a scalar or a vector, see NOTE [ Scalars and vectors ].
 
@@ -41,21 +46,33 @@ struct Padding<PaddingMode::kZeros> {
   }
 
   template <typename value_t, typename scalar_t>
-  static STN_HOST_DEVICE mask_of<value_t> inside(value_t p, const Axis<scalar_t>& axis) {
-    return (p >= scalar_t(0)) & (p <= axis.last);
+  static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
+    return coordinate(x, axis, slope);
+  }
+
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t position(value_t p, const Axis<scalar_t>&) {
+    return p;
   }
 };
 
-/// What the paddings without an outside share. The right tap of the last pixel is still one past the end (with weight 0).
+/// What the paddings without an outside share.
+template <PaddingMode kPadding>
 struct NoOutside {
   template <typename value_t, typename scalar_t>
-  static STN_HOST_DEVICE mask_of<value_t> inside(value_t p, const Axis<scalar_t>& axis) {
-    return p <= axis.last;
+  static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
+    return sanitize(x, axis, slope);
+  }
+
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t position(value_t p, const Axis<scalar_t>& axis) {
+    value_t unused{};
+    return Padding<kPadding>::coordinate(p, axis, unused);
   }
 };
 
 template <>
-struct Padding<PaddingMode::kBorder> : NoOutside {
+struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
     return clamp_to_image(x, axis, slope);
@@ -63,7 +80,7 @@ struct Padding<PaddingMode::kBorder> : NoOutside {
 };
 
 template <>
-struct Padding<PaddingMode::kReflection> : NoOutside {
+struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
   /// The distance from the first mirror, less whole periods, folded at the second one. No fmod, which vectors lack: a
   /// period miscounted by rounding moves the result by rounding only, since reflection is continuous. The clamp takes the
   /// half pixel between the mirror and the end pixel's centre, and an axis whose mirrors coincide (size 1 under kCentres).
@@ -77,6 +94,32 @@ struct Padding<PaddingMode::kReflection> : NoOutside {
     const auto folded = rest >= axis.span;
     slope = select(before ^ folded, -slope, slope);
     return clamp_to_image(select(folded, period - rest, rest) + axis.mirror, axis, slope);
+  }
+};
+
+/// The mode that `axis.padding` names: a branch on the call, not on data.
+class RuntimePadding {
+ public:
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
+    value_t result{};
+    with(axis, Modes{}, [&](auto pad) { result = decltype(pad)::finite(x, axis, slope); });
+    return result;
+  }
+
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t position(value_t p, const Axis<scalar_t>& axis) {
+    value_t result{};
+    with(axis, Modes{}, [&](auto pad) { result = decltype(pad)::position(p, axis); });
+    return result;
+  }
+
+ private:
+  using Modes = std::make_index_sequence<std::extent_v<decltype(kPaddingModes)>>;
+
+  template <typename scalar_t, std::size_t... kIndex, typename F>
+  static STN_HOST_DEVICE void with(const Axis<scalar_t>& axis, std::index_sequence<kIndex...>, F&& f) {
+    ((axis.padding == kPaddingModes[kIndex].value ? f(Padding<kPaddingModes[kIndex].value>{}) : void()), ...);
   }
 };
 

@@ -63,50 +63,48 @@ struct SampleParams {
         batch(static_cast<index_t>(call.batch)),
         channels(static_cast<index_t>(call.channels)),
         locations(static_cast<index_t>(call.locations)) {
-    for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(call.size[e], call.coordinates);
+    for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(call.size[e], call.coordinates, call.padding);
   }
 };
 
 /// The stencil of one location.
-template <InterpolationMode kMode, PaddingMode kPadding, int kOrder, typename params_t>
+template <InterpolationMode kMode, typename Pad, int kOrder, typename params_t>
 STN_HOST_DEVICE auto stencil_at(const params_t& params, typename params_t::index_t n, typename params_t::index_t location) {
   using scalar_t = typename params_t::scalar_t;
   scalar_t coordinate[params_t::kDims];
   params.source.coordinate(n, location, coordinate);
-  return Stencil<params_t::kDims, kMode, kPadding, kOrder, scalar_t, typename params_t::index_t>(coordinate, params.axes);
+  return Stencil<params_t::kDims, kMode, Pad, kOrder, scalar_t, typename params_t::index_t>(coordinate, params.axes);
 }
 
 /// output[n, :, location]
-template <InterpolationMode kMode, PaddingMode kPadding, typename params_t>
+template <InterpolationMode kMode, typename Pad, typename params_t>
 STN_HOST_DEVICE void sample_location(const params_t& params, typename params_t::index_t n,
                                      typename params_t::index_t location) {
   using scalar_t = typename params_t::scalar_t;
-  const auto stencil = stencil_at<kMode, kPadding, 0>(params, n, location);
+  const auto stencil = stencil_at<kMode, Pad, 0>(params, n, location);
   for (typename params_t::index_t c = 0; c < params.channels; ++c) {
     const scalar_t* plane = params.input.plane(n, c);
     scalar_t sum = 0;
-    STN_UNROLL
-    for (int tap = 0; tap < stencil.kTaps; ++tap) {
+    for_each_tap<stencil.kTaps>([&](int tap) {
       if (stencil.inside(tap)) sum += stencil.weight(tap) * plane[stencil.offset(tap, params.input.axis_stride)];
-    }
+    });
     *params.output.at(n, c, location) = sum;
   }
 }
 
 /// Adds to grad_input[n, :, taps of location] through add(address, value), which is how a backend says whether somebody
 /// else may be adding there; writes the gradient of the location's coordinate to the source. Either may be absent.
-template <InterpolationMode kMode, PaddingMode kPadding, typename params_t, typename Add>
+template <InterpolationMode kMode, typename Pad, typename params_t, typename Add>
 STN_HOST_DEVICE void sample_location_backward(const params_t& params, typename params_t::index_t n,
                                               typename params_t::index_t location, Add add) {
   using scalar_t = typename params_t::scalar_t;
   constexpr int kDims = params_t::kDims;
-  const auto stencil = stencil_at<kMode, kPadding, 1>(params, n, location);
+  const auto stencil = stencil_at<kMode, Pad, 1>(params, n, location);
   scalar_t gradient[kDims] = {};
   for (typename params_t::index_t c = 0; c < params.channels; ++c) {
     const scalar_t grad_output = *params.grad_output.at(n, c, location);
-    STN_UNROLL
-    for (int tap = 0; tap < stencil.kTaps; ++tap) {
-      if (!stencil.inside(tap)) continue;
+    for_each_tap<stencil.kTaps>([&](int tap) {
+      if (!stencil.inside(tap)) return;
       if (params.grad_input.data) {
         add(params.grad_input.plane(n, c) + stencil.offset(tap, params.grad_input.axis_stride),
             grad_output * stencil.weight(tap));
@@ -116,7 +114,7 @@ STN_HOST_DEVICE void sample_location_backward(const params_t& params, typename p
         STN_UNROLL
         for (int e = 0; e < kDims; ++e) gradient[e] += grad_output * pixel * stencil.derivative(tap, e);
       }
-    }
+    });
   }
   if (params.source.grad_grid) params.source.store_gradient(n, location, gradient);
 }

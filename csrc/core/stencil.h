@@ -4,7 +4,8 @@
 
 namespace stn {
 
-/// The taps of one axis: tap k is pixel index[k] if inside[k], and weighs weight[0][k]; weight[d][k] is the d-th derivative
+/// The taps of one axis: tap k is pixel index[k] if inside[k] (one that isn't is not read, whatever its weight: 0 times an
+/// infinite pixel would be NaN), and weighs weight[0][k]; weight[d][k] is the d-th derivative
 /// of that by the source's coordinate.
 template <int kTaps, int kOrder, typename value_t, typename index_t>
 struct AxisTaps {
@@ -13,20 +14,32 @@ struct AxisTaps {
   value_t weight[kOrder + 1][kTaps];
 };
 
-template <InterpolationMode kMode, PaddingMode kPadding, int kOrder, typename index_t, typename value_t, typename scalar_t>
+/// `Pad` is a Padding<mode>, or RuntimePadding.
+template <InterpolationMode kMode, typename Pad, int kOrder, typename index_t, typename value_t, typename scalar_t>
 STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
   using Interpolate = Interpolation<kMode>;
-  using Pad = Padding<kPadding>;
   AxisTaps<Interpolate::kTaps, kOrder, value_t, index_t> taps;
   value_t slope = broadcast<value_t>(axis.scale);  // d pixel / d coordinate
-  const value_t x = Pad::coordinate(unnormalize(coordinate, axis), axis, slope);
-  const value_t first = Interpolate::first(x);
+  value_t x = unnormalize(coordinate, axis);
+  if constexpr (Interpolate::kPadsCoordinate) {
+    x = Pad::coordinate(x, axis, slope);
+  } else {
+    x = Pad::finite(x, axis, slope);
+  }
   Interpolate::template weights<kOrder>(x, taps.weight);
+  using element_t = element_of<index_t>;
+  const value_t first = Interpolate::first(x);
+  if constexpr (Interpolate::kPadsCoordinate) {  // counted in integers: above 2^24 a float has no next pixel
+    const index_t first_index = to_index<index_t>(first);
+    STN_UNROLL
+    for (int k = 0; k < Interpolate::kTaps; ++k) taps.index[k] = first_index + element_t(k);
+  } else {  // `first` may be beyond the integers, what padding makes of it is not
+    STN_UNROLL
+    for (int k = 0; k < Interpolate::kTaps; ++k) taps.index[k] = to_index<index_t>(Pad::position(first + scalar_t(k), axis));
+  }
   STN_UNROLL
   for (int k = 0; k < Interpolate::kTaps; ++k) {
-    const value_t position = k == 0 ? first : first + scalar_t(k);
-    taps.inside[k] = Pad::inside(position, axis);
-    taps.index[k] = to_index<index_t>(position);
+    taps.inside[k] = (taps.index[k] >= element_t(0)) & (taps.index[k] < static_cast<element_t>(axis.size));
     if constexpr (kOrder >= 1) taps.weight[1][k] *= slope;
     if constexpr (kOrder >= 2) taps.weight[2][k] *= slope * slope;
   }
@@ -38,9 +51,21 @@ STN_HOST_DEVICE constexpr int power(int base, int exponent) {
   return exponent == 0 ? 1 : exponent == 1 ? base : exponent == 2 ? base * base : base * base * base;
 }
 
+/// f(tap) for every tap of a stencil, unrolled, but for more than 16 in a loop over runs of them: 64 taps (3-D bicubic)
+/// unrolled are half a minute's compilation and more registers than a thread has.
+template <int kTaps, typename F>
+STN_HOST_DEVICE void for_each_tap(F&& f) {
+  constexpr int kRun = kTaps < 16 ? kTaps : 16;
+  STN_ROLL
+  for (int first = 0; first < kTaps; first += kRun) {
+    STN_UNROLL
+    for (int k = 0; k < kRun; ++k) f(first + k);
+  }
+}
+
 /// All taps of one location: the tensor product of its axes, which are in grid order (x, y[, z]); x runs fastest.
 /// kOrder = 0: weights only; 1: and their first derivatives; 2: and the second ones.
-template <int kDims, InterpolationMode kMode, PaddingMode kPadding, int kOrder, typename value_t, typename index_t>
+template <int kDims, InterpolationMode kMode, typename Pad, int kOrder, typename value_t, typename index_t>
 struct Stencil {
   static constexpr int kAxisTaps = Interpolation<kMode>::kTaps;
   static constexpr int kTaps = power(kAxisTaps, kDims);
@@ -50,7 +75,7 @@ struct Stencil {
   template <typename scalar_t>
   STN_HOST_DEVICE Stencil(const value_t (&coordinate)[kDims], const Axis<scalar_t> (&axes)[kDims]) {
     STN_UNROLL
-    for (int e = 0; e < kDims; ++e) axis[e] = axis_taps<kMode, kPadding, kOrder, index_t>(coordinate[e], axes[e]);
+    for (int e = 0; e < kDims; ++e) axis[e] = axis_taps<kMode, Pad, kOrder, index_t>(coordinate[e], axes[e]);
   }
 
   /// Elements from the image's first one to the tap, for an image with these strides.
@@ -73,6 +98,9 @@ struct Stencil {
 
   /// d weight / d coordinate e
   STN_HOST_DEVICE value_t derivative(int tap, int e) const { return product(tap, e, -1); }
+
+  /// d2 weight / d coordinate e d coordinate f
+  STN_HOST_DEVICE value_t second_derivative(int tap, int e, int f) const { return product(tap, e, f); }
 
   /// Which tap of axis e the tap `tap` is made of.
   static STN_HOST_DEVICE constexpr int digit(int tap, int e) { return tap / power(kAxisTaps, e) % kAxisTaps; }

@@ -34,8 +34,8 @@ struct LocationUnits {
 };
 
 /// What owns an element of grad_input: (n, group of channels, band of rows), where a row is an index of the slowest axis.
-/// A unit walks all locations of its image, so units cost a preparation each: few channels make a group rather than many,
-/// and rows are cut only where groups are too few to share out.
+/// A unit walks all locations of its image and so pays for their preparation: no more groups than make enough units, and
+/// rows are cut only where there are too few groups.
 struct InputUnits {
   int64_t channels, rows;  // an image
   int64_t group, groups;   // channels in one; of an image

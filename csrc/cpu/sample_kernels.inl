@@ -20,15 +20,15 @@ struct Preparation {
 
   static function_t with(PaddingMode padding) {
     function_t function = nullptr;
-    dispatch<kPaddingModes>(padding, [&](auto mode) { function = &run<decltype(mode)::value>; });
+    dispatch_padding<kMode>(padding, [&](auto pad) { function = &run<decltype(pad)>; });
     return function;
   }
 
  private:
-  template <PaddingMode kPadding>
+  template <typename Pad>
   static void run(const params_t& params, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location, int count,
                   tile_t& tile) {
-    prepare<kPadding, Lanes>(params, axis_stride, n, location, count, tile);
+    prepare<Pad, Lanes>(params, axis_stride, n, location, count, tile);
   }
 };
 
@@ -50,11 +50,10 @@ struct Forward {
         scalar_t* output = params.output.at(n, c, location);
         for (int i = 0; i < count; ++i) {
           scalar_t sum = 0;
-          STN_UNROLL
-          for (int tap = 0; tap < tile.kTaps; ++tap) {
-            const auto offset = tile.offset[tap][i];
-            if (offset != kOutside) sum += tile.weight(tap, i) * plane[offset];
-          }
+          for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
+            const auto offset = tile.offset(tap, i);
+            if (offset >= 0) sum += tile.weight(tap, i) * plane[offset];
+          });
           output[i * params.output.location_stride] = sum;
         }
       }
@@ -91,13 +90,15 @@ struct GradGrid {
     const scalar_t* grad_output = params.grad_output.at(n, c, location);
     for (int i = 0; i < count; ++i) {
       scalar_t slope[kDims] = {};
-      STN_UNROLL
-      for (int tap = 0; tap < tile.kTaps; ++tap) {
-        const auto offset = tile.offset[tap][i];
-        if (offset == kOutside) continue;
+      bool reads = false;
+      for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
+        const auto offset = tile.offset(tap, i);
+        if (offset < 0) return;
+        reads = true;
         STN_UNROLL
         for (int e = 0; e < kDims; ++e) slope[e] += tile.derivative(tap, e, i) * plane[offset];
-      }
+      });
+      if (!reads) continue;  // no gradient, from an infinite grad_output either
       STN_UNROLL
       for (int e = 0; e < kDims; ++e) gradient[i][e] += grad_output[i * params.grad_output.location_stride] * slope[e];
     }
@@ -134,25 +135,25 @@ struct GradInput {
         const scalar_t* grad_output = params.grad_output.at(unit.n, c, location);
         for (int i = 0; i < count; ++i) {
           const scalar_t gradient = grad_output[i * params.grad_output.location_stride];
-          STN_UNROLL
-          for (int tap = 0; tap < tile.kTaps; ++tap) {
-            const offset_t offset = tile.offset[tap][i];  // kOutside is before every band
+          for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
+            const offset_t offset = tile.offset(tap, i);  // negative outside: before every band
             if (offset >= begin && offset < end) plane[offset] += gradient * tile.weight(tap, i);
-          }
+          });
         }
       }
     }
   }
 };
 
-/// Whether offsets into one plane of the image fit the 32-bit lanes of WideLanes<float>, with room for taps outside.
+/// Whether offsets into one plane of the image fit the 32-bit lanes of WideLanes<float>: positions with room for taps
+/// outside, and the extent so that no sum with a kOutside reaches 0.
 STN_HOST bool fits_32_bits(const SampleCall& call, const ImageArray& image) {
   int64_t extent = 0;
   for (int e = 0; e < call.dims; ++e) {
     if (call.size[e] >= INT32_MAX / 2) return false;
     extent += (call.size[e] + 8) * image.axis_stride[e];
   }
-  return extent < INT32_MAX;
+  return extent < -int64_t(kOutside<int32_t>);
 }
 
 template <template <typename, InterpolationMode, typename> class Kernel>

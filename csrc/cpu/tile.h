@@ -5,36 +5,46 @@
 
 namespace stn::cpu {
 
-constexpr int kOutside = -1;
+/// What a tile keeps where a tap's position on an axis is outside: so far below 0 that the sum over the axes is negative
+/// too, for every plane that fits (see fits_32_bits).
+template <typename offset_t>
+constexpr offset_t kOutside = -(offset_t(1) << (8 * sizeof(offset_t) - 3));
 
-/// The stencils of up to kTile locations, an array a tap. The coordinate arithmetic is paid once a location and not once a
-/// channel, and a channel loop then touches one plane only. A tap outside the image has the offset kOutside. Of the weights the
-/// factors of each axis are kept, [axis][order][tap of the axis]: a weight or a derivative is a product of them.
+/// The stencils of up to kTile locations, factor by factor: of each axis the offsets and the weights of its taps. The
+/// coordinate arithmetic is paid once a location and not once a channel, and a channel loop then touches one plane only.
 template <int kDims, InterpolationMode kMode, int kOrder, typename scalar_t, typename offset_t>
 struct alignas(64) Tile {
-  using Taps = Stencil<kDims, kMode, kPaddingModes[0].value, kOrder, scalar_t, offset_t>;
+  using Taps = Stencil<kDims, kMode, RuntimePadding, kOrder, scalar_t, offset_t>;
   static constexpr int kTaps = Taps::kTaps;
 
-  offset_t offset[kTaps][kTile];
+  offset_t axis_offset[kDims][Taps::kAxisTaps][kTile];
   scalar_t factor[kDims][kOrder + 1][Taps::kAxisTaps][kTile];
 
-  STN_HOST scalar_t weight(int tap, int i) const { return product(tap, i, -1); }
-  STN_HOST scalar_t derivative(int tap, int e, int i) const { return product(tap, i, e); }
+  /// Elements from a plane's first one to the tap; negative if the tap is outside the image.
+  STN_HOST offset_t offset(int tap, int i) const {
+    offset_t sum = axis_offset[0][Taps::digit(tap, 0)][i];
+    STN_UNROLL
+    for (int e = 1; e < kDims; ++e) sum += axis_offset[e][Taps::digit(tap, e)][i];
+    return sum;
+  }
+  STN_HOST scalar_t weight(int tap, int i) const { return product(tap, i, -1, -1); }
+  STN_HOST scalar_t derivative(int tap, int e, int i) const { return product(tap, i, e, -1); }
+  STN_HOST scalar_t second_derivative(int tap, int e, int f, int i) const { return product(tap, i, e, f); }
 
   /// Whether any tap of the first `count` locations has an offset in [begin, end).
   STN_HOST bool touches(offset_t begin, offset_t end, int count) const {
     bool any = false;
     for (int tap = 0; tap < kTaps; ++tap) {
-      for (int i = 0; i < count; ++i) any |= (offset[tap][i] >= begin) & (offset[tap][i] < end);
+      for (int i = 0; i < count; ++i) any |= (offset(tap, i) >= begin) & (offset(tap, i) < end);
     }
     return any;
   }
 
  private:
-  STN_HOST scalar_t product(int tap, int i, int differentiated) const {
-    scalar_t result = factor[0][differentiated == 0][Taps::digit(tap, 0)][i];
+  STN_HOST scalar_t product(int tap, int i, int e, int f) const {
+    scalar_t result = factor[0][(e == 0) + (f == 0)][Taps::digit(tap, 0)][i];
     STN_UNROLL
-    for (int e = 1; e < kDims; ++e) result *= factor[e][differentiated == e][Taps::digit(tap, e)][i];
+    for (int a = 1; a < kDims; ++a) result *= factor[a][(e == a) + (f == a)][Taps::digit(tap, a)][i];
     return result;
   }
 };
@@ -55,8 +65,8 @@ STN_HOST void load_coordinates(const source_t& source, int64_t n, int64_t locati
 
 /// Fills `tile` with the stencils of `count` locations of image n: core's arithmetic, as many locations at a time as Lanes
 /// has. Offsets are those of an image with the given strides.
-template <PaddingMode kPadding, typename Lanes, typename params_t, int kDims, InterpolationMode kMode, int kOrder,
-          typename scalar_t, typename offset_t>
+template <typename Pad, typename Lanes, typename params_t, int kDims, InterpolationMode kMode, int kOrder, typename scalar_t,
+          typename offset_t>
 STN_HOST void prepare(const params_t& params, const int64_t (&axis_stride)[kDims], int64_t n, int64_t location, int count,
                       Tile<kDims, kMode, kOrder, scalar_t, offset_t>& tile) {
   using value_t = typename Lanes::value_t;
@@ -69,15 +79,14 @@ STN_HOST void prepare(const params_t& params, const int64_t (&axis_stride)[kDims
   for (int i = 0; i < count; i += kLanes<value_t>) {
     value_t coordinate[kDims];
     load_coordinates(params.source, n, location + i, count - i, coordinate);
-    const Stencil<kDims, kMode, kPadding, kOrder, value_t, typename Lanes::index_t> stencil(coordinate, axes);
-    STN_UNROLL
-    for (int tap = 0; tap < tile.kTaps; ++tap) {
-      store_lanes(&tile.offset[tap][i], select(stencil.inside(tap), stencil.offset(tap, stride), offset_t(kOutside)));
-    }
+    const Stencil<kDims, kMode, Pad, kOrder, value_t, typename Lanes::index_t> stencil(coordinate, axes);
     STN_UNROLL
     for (int e = 0; e < kDims; ++e) {
-      for (int d = 0; d <= kOrder; ++d) {
-        for (int k = 0; k < stencil.kAxisTaps; ++k) store_lanes(&tile.factor[e][d][k][i], stencil.axis[e].weight[d][k]);
+      const auto& taps = stencil.axis[e];
+      STN_UNROLL
+      for (int k = 0; k < stencil.kAxisTaps; ++k) {
+        store_lanes(&tile.axis_offset[e][k][i], select(taps.inside[k], taps.index[k] * stride[e], kOutside<offset_t>));
+        for (int d = 0; d <= kOrder; ++d) store_lanes(&tile.factor[e][d][k][i], taps.weight[d][k]);
       }
     }
   }

@@ -18,6 +18,15 @@ typedef int32_t Int32Vector __attribute__((vector_size(STN_VECTOR_BYTES)));
 typedef double DoubleVector __attribute__((vector_size(STN_VECTOR_BYTES)));
 typedef int64_t Int64Vector __attribute__((vector_size(STN_VECTOR_BYTES)));
 
+template <>
+struct Element<Int32Vector> {
+  using type = int32_t;
+};
+template <>
+struct Element<Int64Vector> {
+  using type = int64_t;
+};
+
 template <typename value_t>
 constexpr int kLanes = sizeof(value_t) / sizeof(scalar_of<value_t>);
 

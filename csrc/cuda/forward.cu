@@ -21,10 +21,10 @@ bool fits_32_bits(const SampleCall& call) {
   return fits && input < kLimit && extent(call.grid, call.dims) < kLimit && extent(call.output, call.channels) < kLimit;
 }
 
-template <typename params_t, InterpolationMode kMode, PaddingMode kPadding>
+template <typename params_t, InterpolationMode kMode, typename Pad>
 int run(const SampleCall& call, void* stream) {
   const unsigned blocks = blocks_for(call.batch * call.locations);
-  return launch(&grid_sample_kernel<kMode, kPadding, params_t>, blocks, stream, params_t(call));
+  return launch(&grid_sample_kernel<kMode, Pad, params_t>, blocks, stream, params_t(call));
 }
 
 }  // namespace
@@ -33,14 +33,13 @@ int grid_sample(const SampleCall& call, void* stream) {
   int error = 0;
   dispatch_dims(call.dims, [&](auto dims) {
     dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
-      dispatch<kPaddingModes>(call.padding, [&](auto padding) {
+      constexpr InterpolationMode kMode = decltype(mode)::value;
+      dispatch_padding<kMode>(call.padding, [&](auto pad) {
         dispatch_dtype(call.dtype, [&](auto zero) {
-          constexpr int kDims = decltype(dims)::value;
-          constexpr InterpolationMode kMode = decltype(mode)::value;
-          constexpr PaddingMode kPadding = decltype(padding)::value;
-          using scalar_t = decltype(zero);
-          error = fits_32_bits(call) ? run<SampleParams<kDims, scalar_t, int32_t>, kMode, kPadding>(call, stream)
-                                     : run<SampleParams<kDims, scalar_t, int64_t>, kMode, kPadding>(call, stream);
+          using Pad = decltype(pad);
+          using Narrow = SampleParams<decltype(dims)::value, decltype(zero), int32_t>;
+          using Wide = SampleParams<decltype(dims)::value, decltype(zero), int64_t>;
+          error = fits_32_bits(call) ? run<Narrow, kMode, Pad>(call, stream) : run<Wide, kMode, Pad>(call, stream);
         });
       });
     });

@@ -26,7 +26,7 @@ void check_shapes(const Tensor& input, const Tensor& grid, const char* op) {
   check_defined(input, op, "input");
   check_defined(grid, op, "grid");
   const int64_t dims = input.dim() - 2;
-  check_value(dims == 2 || dims == 3, op, ": expected input of shape [N, C, H, W] or [N, C, D, H, W], got ",
+  check_value(dims >= 1 && dims <= kMaxDims, op, ": expected input of shape [N, C, W], [N, C, H, W] or [N, C, D, H, W], got ",
               text_of(sizes_of(input)));
   check_value(grid.dim() == dims + 2 && grid.size(0) == input.size(0) && grid.size(dims + 1) == dims, op, ": expected grid of ",
               dims + 2, " dimensions, the first ", input.size(0), " and the last ", dims, " for input of shape ",

@@ -1,6 +1,6 @@
 #include "tensors.h"
 
-#include <new>
+#include <stdexcept>
 
 namespace stn::ops {
 namespace {
@@ -27,11 +27,17 @@ std::string text_of(const Sizes& sizes) {
   return text + "]";
 }
 
+/// What failed is lost below torch 2.13, so its likely cause is said: sizes and dtype were checked before.
+[[noreturn]] static void throw_out_of_memory(const Sizes& sizes, const Tensor& like) {
+  throw std::runtime_error(join("stn_cuda: not enough memory for a tensor of shape ", text_of(sizes), " and dtype ",
+                                torch::headeronly::toString(like.scalar_type())));
+}
+
 Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed) {
   try {
     return zeroed ? torch::stable::new_zeros(like, sizes) : torch::stable::new_empty(like, sizes);
-  } catch (const std::exception&) {  // its message is lost below torch 2.13; sizes and dtype were checked before
-    throw std::bad_alloc();
+  } catch (const std::exception&) {
+    throw_out_of_memory(sizes, like);
   }
 }
 
@@ -40,7 +46,7 @@ Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last) {
   try {
     return torch::stable::contiguous(tensor);
   } catch (const std::exception&) {
-    throw std::bad_alloc();
+    throw_out_of_memory(sizes_of(tensor), tensor);
   }
 }
 

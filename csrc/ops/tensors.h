@@ -28,7 +28,7 @@ std::string join(const parts_t&... parts) {
 std::string text_of(const Sizes& sizes);
 inline Sizes sizes_of(const Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
 
-/// Uninitialised or zeroed, dense, like `like` in dtype and device. Throws std::bad_alloc, which Python sees as MemoryError.
+/// Uninitialised or zeroed, dense, like `like` in dtype and device. Throws std::runtime_error where memory is short, as torch.
 Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed = false);
 
 /// `tensor` itself if its dims [first, last) can be walked with one stride, as a flat index wants; else a dense copy.

@@ -67,15 +67,16 @@ scalar_t any_coordinate(Random& random) {
   }
 }
 
-/// f(integral_constant of dims, mode, padding) for everything that is built.
+/// f(integral_constant of dims, of mode, a Padding<mode>{} or RuntimePadding{}, the padding mode) for everything that is built.
 template <typename F>
 void for_each_case(F&& f) {
-  for (int dims = 2; dims <= 3; ++dims) {
+  for (int dims = 1; dims <= stn::kMaxDims; ++dims) {
     for (const auto& mode : stn::kInterpolationModes) {
       for (const auto& padding : stn::kPaddingModes) {
         stn::dispatch_dims(dims, [&](auto d) {
-          stn::dispatch<stn::kInterpolationModes>(
-              mode.value, [&](auto m) { stn::dispatch<stn::kPaddingModes>(padding.value, [&](auto p) { f(d, m, p); }); });
+          stn::dispatch<stn::kInterpolationModes>(mode.value, [&](auto m) {
+            stn::dispatch_padding<decltype(m)::value>(padding.value, [&](auto pad) { f(d, m, pad, padding.value); });
+          });
         });
       }
     }

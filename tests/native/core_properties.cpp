@@ -14,17 +14,17 @@ namespace {
 constexpr int kCoordinates = 1000000;
 
 /// Indices of taps inside are pixels; weights are finite and sum to 1 over all taps; their derivatives sum to 0.
-template <typename scalar_t, int kDims, InterpolationMode kMode, PaddingMode kPadding>
-void check_stencils(Random& random, int count) {
+template <typename scalar_t, int kDims, InterpolationMode kMode, typename Pad>
+void check_stencils(Random& random, PaddingMode padding, int count) {
   const int64_t sizes[] = {1, 2, 3, 7, 64, 1000, 16777219, 1073741000};
   for (const auto& convention : kCoordinateConventions) {
     for (const int64_t size : sizes) {
       Axis<scalar_t> axes[kDims];
-      for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(size, convention.value);
+      for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(size, convention.value, padding);
       for (int i = 0; i < count; ++i) {
         scalar_t x[kDims];
         for (int e = 0; e < kDims; ++e) x[e] = any_coordinate<scalar_t>(random);
-        const Stencil<kDims, kMode, kPadding, 1, scalar_t, int64_t> stencil(x, axes);
+        const Stencil<kDims, kMode, Pad, 1, scalar_t, int64_t> stencil(x, axes);
         for (int e = 0; e < kDims; ++e) {
           for (int k = 0; k < stencil.kAxisTaps; ++k) {
             const int64_t index = stencil.axis[e].index[k];
@@ -39,7 +39,7 @@ void check_stencils(Random& random, int count) {
         }
         CHECK(std::fabs(weight - 1) < 1e-5, "weights sum to %g at %g", double(weight), double(x[0]));
         for (int e = 0; e < kDims; ++e) {
-          CHECK(std::fabs(derivative[e]) <= 1e-5 * (1 + axes[e].scale), "derivatives sum to %g at %g", double(derivative[e]),
+          CHECK(std::fabs(derivative[e]) <= 4e-5 * (1 + axes[e].scale), "derivatives sum to %g at %g", double(derivative[e]),
                 double(x[e]));
         }
       }
@@ -47,35 +47,34 @@ void check_stencils(Random& random, int count) {
   }
 }
 
-/// One axis, in pixels of the result: sum of weight * position is where a linear image reads, so that its difference
-/// quotient is the sum of derivative * position, away from kinks.
-template <InterpolationMode kMode, PaddingMode kPadding>
-void check_derivatives(Random& random) {
-  using OneAxis = Stencil<1, kMode, kPadding, 1, double, int64_t>;
+/// On one axis, away from kinks: first derivatives are the difference quotients of weights, second ones those of the first.
+template <InterpolationMode kMode, typename Pad>
+void check_derivatives(Random& random, PaddingMode padding) {
+  using OneAxis = Stencil<1, kMode, Pad, 2, double, int64_t>;
   for (const auto& convention : kCoordinateConventions) {
     for (int i = 0; i < 20000; ++i) {
-      const Axis<double> axes[1] = {Axis<double>::make(2 + random.below(30), convention.value)};
+      const Axis<double> axes[1] = {Axis<double>::make(2 + random.below(30), convention.value, padding)};
       const double step = 1e-6, x = random.uniform() * 6 - 3;
       const double pixel = 2 * unnormalize(x, axes[0]);  // kinks are at halves of a pixel
       if (std::fabs(pixel - std::nearbyint(pixel)) < 1e-3) continue;
-      const auto read = [&](double at) {
+      // The d-th derivative of what a ramp (3 at the first pixel) reads at a coordinate.
+      const auto ramp = [&](int d, double at) {
         const double coordinate[1] = {at};
         const OneAxis stencil(coordinate, axes);
         double sum = 0;
         for (int k = 0; k < stencil.kTaps; ++k) {
-          if (stencil.inside(k)) sum += stencil.weight(k) * double(3 + stencil.axis[0].index[k]);
+          const double weight = d == 0   ? stencil.weight(k)
+                                : d == 1 ? stencil.derivative(k, 0)
+                                         : stencil.second_derivative(k, 0, 0);
+          if (stencil.inside(k)) sum += weight * double(3 + stencil.axis[0].index[k]);
         }
         return sum;
       };
-      const double coordinate[1] = {x};
-      const OneAxis stencil(coordinate, axes);
-      double derivative = 0;
-      for (int k = 0; k < stencil.kTaps; ++k) {
-        if (stencil.inside(k)) derivative += stencil.derivative(k, 0) * double(3 + stencil.axis[0].index[k]);
+      for (int d = 0; d < 2; ++d) {
+        const double difference = (ramp(d, x + step) - ramp(d, x - step)) / (2 * step);
+        CHECK(std::fabs(ramp(d + 1, x) - difference) < 1e-4 * (1 + std::fabs(difference)),
+              "derivative %d: %g, differences %g at %g", d + 1, ramp(d + 1, x), difference, x);
       }
-      const double difference = (read(x + step) - read(x - step)) / (2 * step);
-      CHECK(std::fabs(derivative - difference) < 1e-4 * (1 + std::fabs(difference)), "derivative %g, differences %g at %g",
-            derivative, difference, x);
     }
   }
 }
@@ -86,8 +85,9 @@ struct Buffers {
   std::unique_ptr<scalar_t[]> input, grid, output, grad_output, grad_input, grad_grid;
   SampleCall call{};
 
-  Buffers(Random& random, int dims, CoordinateConvention coordinates) {
+  Buffers(Random& random, int dims, CoordinateConvention coordinates, PaddingMode padding) {
     call.dims = dims;
+    call.padding = padding;
     call.coordinates = coordinates;
     call.batch = 1 + random.below(2);
     call.channels = 1 + random.below(3);
@@ -124,17 +124,17 @@ struct Buffers {
 
 /// Forward and backward stay inside their buffers, give finite numbers for any grid, and the backward is the transpose of the
 /// forward: <grad_output, output(input)> = <grad_input, input>, because the forward is linear in input.
-template <typename scalar_t, int kDims, InterpolationMode kMode, PaddingMode kPadding>
-void check_sampling(Random& random) {
+template <typename scalar_t, int kDims, InterpolationMode kMode, typename Pad>
+void check_sampling(Random& random, PaddingMode padding) {
   for (const auto& convention : kCoordinateConventions) {
     for (int round = 0; round < 300; ++round) {
-      const Buffers<scalar_t> buffers(random, kDims, convention.value);
+      const Buffers<scalar_t> buffers(random, kDims, convention.value, padding);
       const SampleCall& call = buffers.call;
       const SampleParams<kDims, scalar_t, int32_t> params(call);
       for (int32_t n = 0; n < params.batch; ++n) {
         for (int32_t location = 0; location < params.locations; ++location) {
-          sample_location<kMode, kPadding>(params, n, location);
-          sample_location_backward<kMode, kPadding>(params, n, location, [](scalar_t* at, scalar_t value) { *at += value; });
+          sample_location<kMode, Pad>(params, n, location);
+          sample_location_backward<kMode, Pad>(params, n, location, [](scalar_t* at, scalar_t value) { *at += value; });
         }
       }
       double forward = 0, transposed = 0;
@@ -158,16 +158,16 @@ void check_sampling(Random& random) {
 
 int main() {
   Random random{20150605};
-  const int count = kCoordinates / (2 * 2 * 3 * 2 * 8) + 1;  // dims, modes, paddings, conventions, sizes
-  for_each_case([&](auto dims, auto mode, auto padding) {
+  const int count = kCoordinates / (3 * 3 * 3 * 2 * 8) + 1;  // dims, modes, paddings, conventions, sizes
+  for_each_case([&](auto dims, auto mode, auto pad, PaddingMode padding) {
     constexpr int kDims = decltype(dims)::value;
     constexpr InterpolationMode kMode = decltype(mode)::value;
-    constexpr PaddingMode kPadding = decltype(padding)::value;
-    check_stencils<float, kDims, kMode, kPadding>(random, count);
-    check_stencils<double, kDims, kMode, kPadding>(random, count);
-    check_sampling<float, kDims, kMode, kPadding>(random);
-    check_sampling<double, kDims, kMode, kPadding>(random);
-    if (kDims == 2) check_derivatives<kMode, kPadding>(random);
+    using Pad = decltype(pad);
+    check_stencils<float, kDims, kMode, Pad>(random, padding, count);
+    check_stencils<double, kDims, kMode, Pad>(random, padding, count);
+    check_sampling<float, kDims, kMode, Pad>(random, padding);
+    check_sampling<double, kDims, kMode, Pad>(random, padding);
+    if (kDims == 1) check_derivatives<kMode, Pad>(random, padding);
   });
   std::printf("%ld checks passed\n", long(checks_done));
   return 0;
