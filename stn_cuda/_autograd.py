@@ -40,6 +40,7 @@ _ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVE
 
 def grid_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int) -> Tensor:
     """The checked call: input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]."""
+    _refuse_compiled_duals()
     if _in_transform():
         return _reference_sample(input, grid, mode, padding, coordinates)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
@@ -53,6 +54,7 @@ def grid_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coor
 
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     """The checked call: theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]."""
+    _refuse_compiled_duals()
     if _in_transform() or torch.jit.is_tracing() or not _has_gradient_kernels(theta):
         # (Tracing records an operator's list of sizes as constants, a trace has to follow those of its inputs.)
         return reference.affine_grid(theta, size, align_corners)
@@ -63,6 +65,12 @@ def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
 
 def _in_transform() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _refuse_compiled_duals() -> None:
+    """torch.compile (inductor) drops the tangents of dual numbers given to it, for every operator and without a word."""
+    if forward_ad._current_level >= 0 and torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active():
+        raise NotImplementedError("stn_cuda: torch.compile loses forward-mode tangents; call torch.func.jvp inside it instead")
 
 
 def _needs_gradient(*tensors: Tensor) -> bool:
@@ -152,6 +160,7 @@ def _grid_sample_autograd_key(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
     _refuse_transforms("grid_sample")
+    _refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
     _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
@@ -164,6 +173,7 @@ def _grid_sample_autograd_key(
 
 def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     _refuse_transforms("affine_grid")
+    _refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::affine_grid", "theta", theta)
     if forward_ad._current_level >= 0:
         return reference.affine_grid(theta, size, align_corners)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 
 from . import _checks
 
@@ -24,13 +25,18 @@ def _output_shape(input: Tensor, grid: Tensor) -> tuple[int, ...]:
     return (input.shape[0], input.shape[1], *grid.shape[1:-1])
 
 
+def _empty_as(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """In input's memory format, by the rule that csrc/ops follows too: channels_last in, channels_last out."""
+    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=suggest_memory_format(input))
+
+
 @_fake("grid_sample", "_grid_sample")
 def _grid_sample(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
     _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
     _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
-    return input.new_empty(_output_shape(input, grid))
+    return _empty_as(input, _output_shape(input, grid))
 
 
 @_fake("grid_sample_backward")
@@ -43,7 +49,7 @@ def _grid_sample_backward(
     _checks.check_like("grid_sample_backward", "grad_output", grad_output, _output_shape(input, grid), input)
     if output_mask[2]:
         raise ValueError("grid_sample_backward: expected output_mask[2] to be False without a fill_value")
-    grad_input = input.new_empty(input.shape) if output_mask[0] else None
+    grad_input = _empty_as(input, input.shape) if output_mask[0] else None
     grad_grid = grid.new_empty(grid.shape) if output_mask[1] else None
     return grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
 

@@ -41,7 +41,7 @@ def grid_sample(
             False and warns, as torch does.
 
     Returns:
-        ``(N, C, *out)``, contiguous, in the dtype of ``input``.
+        ``(N, C, *out)`` in the dtype and memory format (channels_last or contiguous) of ``input``.
 
     A coordinate that is NaN, infinite or 2^31 pixels away is outside with zeros padding; with the others it is clamped to the
     nearest edge, NaN to the first pixel. Its gradient is 0. Nearest has a gradient of zeros for ``grid``.
@@ -71,7 +71,8 @@ def grid_sample(
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("grid_sample", "align_corners", align_corners)
-    _checks.check_grid_sample(input, grid)
+    if not torch.jit.is_tracing():  # the operator checks again; here a trace would take every size for a constant
+        _checks.check_grid_sample(input, grid)
     return _autograd.grid_sample(input, grid, mode_value, padding, _CONVENTIONS[align_corners])
 
 
@@ -110,14 +111,15 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("affine_grid", "align_corners", align_corners)
-    as_traced = list(size) if torch.jit.is_tracing() else None  # sizes that depend on an input stay part of the trace
+    if torch.jit.is_tracing():  # sizes that depend on an input stay part of the trace
+        return _autograd.affine_grid(theta, list(size), align_corners)
     size = _ints("size", size)
     _checks.check_affine_grid(theta, size)
     if align_corners and min(size[2:]) == 1 and not torch.compiler.is_compiling():
         warnings.warn(
             "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True: an axis of "
             "size 1 is sampled at the centre, coordinate 0, and not at -1.", stacklevel=2)
-    return _autograd.affine_grid(theta, size if as_traced is None else as_traced, align_corners)
+    return _autograd.affine_grid(theta, size, align_corners)
 
 
 def _warned_default() -> bool:

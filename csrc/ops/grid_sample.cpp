@@ -67,7 +67,7 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, int64_t mode, Sizes 
   SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, "grid_sample");
   Backend backend(input);
   const Tensor flat_grid = with_flat_dims(grid, 1, grid.dim() - 1);
-  Tensor output = allocate(input, output_sizes(input, grid));
+  Tensor output = allocate(input, output_sizes(input, grid), false, memory_format_of(input));
   if (output.numel() == 0) return output;
   call.input = image_array(input, data_of(input));
   call.grid = grid_array(flat_grid, data_of(flat_grid));
@@ -97,7 +97,7 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
   auto& [grad_input, grad_grid, grad_fill] = gradients;
   const bool empty = grad_output.numel() == 0;
   if (output_mask[0]) {
-    grad_input = allocate(input, sizes_of(input), true);
+    grad_input = allocate(input, sizes_of(input), true, memory_format_of(input));
     call.grad_input = image_array(grad_input, grad_input.mutable_data_ptr());
   }
   if (output_mask[1]) {

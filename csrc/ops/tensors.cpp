@@ -33,9 +33,27 @@ std::string text_of(const Sizes& sizes) {
                                 torch::headeronly::toString(like.scalar_type())));
 }
 
-Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed) {
+MemoryFormat memory_format_of(const Tensor& tensor) {
+  const int64_t dims = tensor.dim() - 2;
+  if (dims < 2 || tensor.stride(1) == 0) return MemoryFormat::Contiguous;
+  int64_t least = 0;  // strides have to ascend over C, x, y[, z], N
+  for (int64_t i = 0; i < dims + 2; ++i) {
+    const int64_t dim = i == 0 ? 1 : i == dims + 1 ? 0 : dims + 2 - i;
+    const int64_t size = tensor.size(dim), stride = tensor.stride(dim);
+    if (size == 0 || stride < least) return MemoryFormat::Contiguous;
+    if (dim == 0 && least == tensor.stride(1)) return MemoryFormat::Contiguous;  // [N, 1, 1, 1] fits both: contiguous
+    least = size > 1 ? stride * size : stride;
+  }
+  return dims == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
+}
+
+Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed, MemoryFormat format) {
   try {
-    return zeroed ? torch::stable::new_zeros(like, sizes) : torch::stable::new_empty(like, sizes);
+    if (format == MemoryFormat::Contiguous) {
+      return zeroed ? torch::stable::new_zeros(like, sizes) : torch::stable::new_empty(like, sizes);
+    }
+    Tensor tensor = torch::stable::empty(sizes, like.scalar_type(), std::nullopt, like.device(), std::nullopt, format);
+    return zeroed ? torch::stable::zero_(tensor) : tensor;
   } catch (const std::exception&) {
     throw_out_of_memory(sizes, like);
   }

@@ -28,8 +28,13 @@ std::string join(const parts_t&... parts) {
 std::string text_of(const Sizes& sizes);
 inline Sizes sizes_of(const Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
 
+using torch::headeronly::MemoryFormat;
+
+/// channels_last or contiguous, by torch's own rule for strides (suggest_memory_format): results follow their input.
+MemoryFormat memory_format_of(const Tensor& tensor);
+
 /// Uninitialised or zeroed, dense, like `like` in dtype and device. Throws std::runtime_error where memory is short, as torch.
-Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed = false);
+Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed = false, MemoryFormat format = MemoryFormat::Contiguous);
 
 /// `tensor` itself if its dims [first, last) can be walked with one stride, as a flat index wants; else a dense copy.
 Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last);
