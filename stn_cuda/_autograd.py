@@ -41,15 +41,14 @@ _ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVE
 def grid_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int) -> Tensor:
     """The checked call: input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]."""
     _refuse_compiled_duals()
-    if _in_transform():
+    gradient = _needs_gradient(input, grid)
+    if _in_transform() or (gradient and not _has_gradient_kernels(input)):
         return _reference_sample(input, grid, mode, padding, coordinates)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return _ops.grid_sample.default(input, grid, mode, padding, coordinates, None, False)
-    if not _needs_gradient(input, grid):
-        return _sample(input, grid, mode, padding, coordinates, None, False)
-    if not _has_gradient_kernels(input):
-        return _reference_sample(input, grid, mode, padding, coordinates)
-    return GridSampleFunction.apply(input, grid, mode, padding, coordinates)
+    if gradient:
+        return GridSampleFunction.apply(input, grid, mode, padding, coordinates)
+    return _sample(input, grid, mode, padding, coordinates, None, False)
 
 
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
@@ -164,9 +163,10 @@ def _grid_sample_autograd_key(
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
     _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
-    if forward_ad._current_level >= 0:
+    gradient = _needs_gradient(input, grid)
+    if forward_ad._current_level >= 0 or (gradient and not _has_gradient_kernels(input)):
         return _reference_sample(input, grid, mode, padding, coordinates)
-    if _needs_gradient(input, grid):
+    if gradient:
         return GridSampleFunction.apply(input, grid, mode, padding, coordinates)
     return _sample(input, grid, mode, padding, coordinates, fill_value, float_output)
 
@@ -175,7 +175,7 @@ def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: boo
     _refuse_transforms("affine_grid")
     _refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::affine_grid", "theta", theta)
-    if forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0 or not _has_gradient_kernels(theta):
         return reference.affine_grid(theta, size, align_corners)
     return AffineGridFunction.apply(theta, size, align_corners) if _needs_gradient(theta) else _grid(theta, size, align_corners)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from cases import ALIGN_CORNERS, DTYPES, Case, all_cases
-from tolerances import EXACT
+from tolerances import EXACT, parity
 
 import stn_cuda
-from stn_cuda import _C
+from stn_cuda import _C, reference
 
 ops = torch.ops.stn_cuda
 CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
@@ -231,3 +231,20 @@ def test_direct_affine_grid_refuses_a_bad_size(size):
 def test_direct_affine_grid_refuses_a_bad_theta(bad):
     with pytest.raises(REFUSALS):
         ops.affine_grid(BAD_THETAS[bad], [2, 1, 3, 4], False)
+
+
+ONE_DIMENSIONAL = [Case(1, case.mode, case.padding_mode, case.align_corners) for case in all_cases() if case.dims == 2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", ONE_DIMENSIONAL, ids=str)
+def test_operators_take_signals_with_one_spatial_axis(case: Case, dtype, device):
+    """The public functions don't yet: torch's raise there."""
+    grad_output, input, grid = tensors(case, device, dtype=dtype)
+    leaves = input.requires_grad_(), grid.requires_grad_()
+    expected = case.bind(reference.grid_sample)(*leaves)
+    expected_gradients = torch.autograd.grad(expected, leaves, grad_output)
+    output = ops.grid_sample(*leaves, *options(case))
+    gradients = torch.autograd.grad(output, leaves, grad_output)
+    for actual, wanted in zip((output, *gradients), (expected, *expected_gradients), strict=True):
+        parity(case.mode, dtype).assert_close(actual, wanted)
