@@ -5,8 +5,8 @@
 namespace stn {
 
 /// The taps of one axis: tap k is pixel index[k] if inside[k] (one that isn't is not read, whatever its weight: 0 times an
-/// infinite pixel would be NaN), and weighs weight[0][k]; weight[d][k] is the d-th derivative
-/// of that by the source's coordinate.
+/// infinite pixel would be NaN), and weighs weight[0][k]; weight[d][k] is the d-th derivative of that by the source's
+/// coordinate.
 template <int kTaps, int kOrder, typename value_t, typename index_t>
 struct AxisTaps {
   index_t index[kTaps];
