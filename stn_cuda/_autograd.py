@@ -10,12 +10,12 @@ compile, export, tracing     the public operator; its Autograd key is the Python
 torch.func, forward AD       the reference: plain torch operations, which every transform understands. Slow and right.
 ===========================  ==============================================================================================
 
-The reference also gives second and higher derivatives, and what a device has no kernel for yet: on CUDA all but grid_sample's
+The reference also gives third and higher derivatives, and what a device has no kernel for yet: on CUDA all but grid_sample's
 forward.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from ._extension import _C
 _ops = torch.ops.stn_cuda
 _sample = _ops._grid_sample.default  # an overload is called faster than its packet
 _sample_backward = _ops.grid_sample_backward.default
+_sample_double_backward = _ops.grid_sample_double_backward.default
 _grid = _ops._affine_grid.default
 _grid_backward = _ops.affine_grid_backward.default
 
@@ -96,30 +97,65 @@ class GridSampleFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # [N, C, *out]
-        input, grid = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():  # create_graph=True: the gradients have to be differentiable themselves
-            grad_input, grad_grid = _differentiable_gradients(
-                lambda *tensors: _reference_sample(*tensors, *ctx.options), (input, grid), wanted, grad_output)
+        # grad mode is on where create_graph=True: then the gradients have to be differentiable themselves
+        apply = GridSampleBackwardFunction.apply if torch.is_grad_enabled() else _gradients
+        return *apply(grad_output, *ctx.saved_tensors, *ctx.options, *ctx.needs_input_grad[:2]), None, None, None  # options
+
+
+class GridSampleBackwardFunction(Function):
+    """The gradients as a function of grad_output, input and grid. Third and higher derivatives go through the reference."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int,
+        want_input: bool, want_grid: bool,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        ctx.save_for_backward(grad_output, input, grid)
+        ctx.options, ctx.wanted = (mode, padding, coordinates), (want_input, want_grid)
+        ctx.set_materialize_grads(False)
+        return _gradients(grad_output, input, grid, *ctx.options, *ctx.wanted)
+
+    @staticmethod
+    def backward(ctx: Any, t_input: Tensor | None, t_grid: Tensor | None) -> tuple[Tensor | None, ...]:
+        # t_input [N, C, *in], t_grid [N, *out, dims]: cotangents of the gradients, and so tangents of input and grid
+        grad_output, input, grid = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled():
+            second = _reference_second((grad_output, input, grid), ctx.options, ctx.wanted, wanted, (t_input, t_grid))
         else:
-            grad_input, grad_grid, _ = _sample_backward(
-                grad_output, input, grid, *ctx.options, None, False, [*wanted, False],
-                torch.are_deterministic_algorithms_enabled())
-        return grad_input, grad_grid, None, None, None  # mode, padding, coordinates
+            second = _sample_double_backward(
+                t_input, t_grid, None, grad_output, input, grid, *ctx.options, None, False, [*wanted, False],
+                torch.are_deterministic_algorithms_enabled())[:3]
+        return *second, None, None, None, None, None  # mode, padding, coordinates, want_input, want_grid
 
 
-def _differentiable_gradients(
-    function: Callable[..., Tensor], tensors: Sequence[Tensor], wanted: Sequence[bool], grad_output: Tensor
+def _gradients(
+    grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, *wanted: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    return _sample_backward(
+        grad_output, input, grid, mode, padding, coordinates, None, False, [*wanted, False], deterministic)[:2]
+
+
+def _reference_second(
+    tensors: Sequence[Tensor], options: tuple[int, list[int], int], wanted_first: Sequence[bool], wanted: Sequence[bool],
+    cotangents: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
-    """Gradients of ``function(*tensors)`` by those tensors that are wanted, None for the others, as part of a graph.
+    """What GridSampleBackwardFunction.backward returns, as part of a graph: by tensors = grad_output, input, grid.
 
     By views of the tensors: one of them may depend on another (a spatial transformer's grid does on its image), and that path
     is the outer backward's to count, not this one's.
     """
-    tensors = [tensor.view_as(tensor) for tensor in tensors]
+    grad_output, input, grid = tensors = [tensor.view_as(tensor) for tensor in tensors]
+    sources = [tensor for tensor, want in zip((input, grid), wanted_first) if want]
+    first = torch.autograd.grad(_reference_sample(input, grid, *options), sources, grad_output, create_graph=True)
+    given = [cotangent for cotangent, want in zip(cotangents, wanted_first) if want]
+    pairs = [(gradient, cotangent) for gradient, cotangent in zip(first, given) if cotangent is not None]
     selected = [tensor for tensor, want in zip(tensors, wanted) if want]
-    gradients = iter(torch.autograd.grad(function(*tensors), selected, grad_output, create_graph=True))
-    return [next(gradients) if want else None for want in wanted]
+    second = iter(torch.autograd.grad(
+        [gradient for gradient, _ in pairs], selected, [cotangent for _, cotangent in pairs], create_graph=True,
+        materialize_grads=True))
+    return [next(second) if want else None for want in wanted]
 
 
 class AffineGridFunction(Function):

@@ -54,6 +54,31 @@ def _grid_sample_backward(
     return grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
 
 
+@_fake("grid_sample_double_backward")
+def _grid_sample_double_backward(
+    t_input: Tensor | None, t_grid: Tensor | None, t_fill: Tensor | None, grad_output: Tensor | None,
+    input: Tensor, grid: Tensor,
+    mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool,
+    output_mask: Sequence[bool], deterministic: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    function = "grid_sample_double_backward"
+    _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
+    shape = _output_shape(input, grid)
+    for name, tensor, expected in (("t_input", t_input, input.shape), ("t_grid", t_grid, grid.shape),
+                                   ("grad_output", grad_output, shape)):
+        if tensor is not None:
+            _checks.check_like(function, name, tensor, expected, input)
+    if output_mask[3] or t_fill is not None:
+        raise ValueError(f"{function}: expected no t_fill and output_mask[3] to be False without a fill_value")
+    if grad_output is None and (output_mask[1] or output_mask[2]):
+        raise ValueError(f"{function}: expected grad_output for the gradients of input and grid")
+    grad_grad_output = _empty_as(input, shape) if output_mask[0] else None
+    grad_input = _empty_as(input, input.shape) if output_mask[1] else None
+    grad_grid = grid.new_empty(grid.shape) if output_mask[2] else None
+    return grad_grad_output, grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
+
+
 def _grid_dims(size: Sequence[int]) -> int:
     if len(size) not in (4, 5):
         raise ValueError(f"affine_grid: expected size (N, C, H, W) or (N, C, D, H, W), got {tuple(size)}")

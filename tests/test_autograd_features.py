@@ -53,9 +53,6 @@ def test_backward_saves_tensors_for_a_second_derivative_only_if_one_is_wanted(ro
         assert saved and all(gradient.requires_grad for gradient in found)
 
 
-@pytest.mark.skipif(
-    not hasattr(torch.ops.stn_cuda, "grid_sample_double_backward"), reason="second derivatives go through the reference yet"
-)
 def test_double_backward_saves_the_arguments_and_the_cotangent_and_nothing_it_made(device):
     """Coordinates, weights and copies would be many times that."""
     (routed, _), saved = ONE_EACH, []

@@ -46,3 +46,6 @@ FLOAT32_EPS_WIDTHS = 4.0
 # 1,000 forward and backward calls after a warm-up. One leaked tensor of the test's 36 KiB a call would be 36 MiB;
 # an idle process of this size drifts by under 1 MiB.
 MEMORY_GROWTH_BYTES = 4 * 2**20
+
+# Of a double backward's allocations, its results among them, in float32: nothing of the results' size beside them.
+DOUBLE_BACKWARD_MEMORY = 1.2

@@ -42,6 +42,12 @@ struct SampleCall {
   LocationArray grad_output;  // backward
   ImageArray grad_input;      // backward, zeroed by the caller
   LocationArray grad_grid;    // backward
+
+  // Double backward: tangents of input and grid, either may be absent, and the results, those that are wanted. (A tangent is
+  // also what the cotangent of grad_input or grad_grid acts as.) grad_input and grad_grid are its other results.
+  ImageArray tangent_input;
+  LocationArray tangent_grid;
+  LocationArray grad_grad_output;
 };
 
 struct AffineGridCall {

@@ -52,6 +52,9 @@ struct SampleParams {
   Image<kDims, scalar_t, index_t> grad_input;
   Locations<scalar_t, index_t> output;
   Locations<const scalar_t, index_t> grad_output;
+  Image<kDims, const scalar_t, index_t> tangent_input;
+  Locations<const scalar_t, index_t> tangent_grid;  // [N, kDims, P]: a coordinate stands where a channel does
+  Locations<scalar_t, index_t> grad_grad_output;
   index_t batch, channels, locations;
 
   STN_HOST explicit SampleParams(const SampleCall& call)
@@ -60,6 +63,9 @@ struct SampleParams {
         grad_input(call.grad_input),
         output(call.output),
         grad_output(call.grad_output),
+        tangent_input(call.tangent_input),
+        tangent_grid(call.tangent_grid),
+        grad_grad_output(call.grad_grad_output),
         batch(static_cast<index_t>(call.batch)),
         channels(static_cast<index_t>(call.channels)),
         locations(static_cast<index_t>(call.locations)) {

@@ -9,6 +9,10 @@ void grid_sample(const SampleCall& call);
 /// Writes grad_grid and adds to grad_input, each where its data is not nullptr.
 void grid_sample_backward(const SampleCall& call);
 
+/// Writes grad_grad_output and grad_grid and adds to grad_input, each where its data is not nullptr. With grad_grad_output
+/// alone it is the tangent of the output (jvp).
+void grid_sample_double_backward(const SampleCall& call);
+
 void affine_grid(const AffineGridCall& call);
 void affine_grid_backward(const AffineGridCall& call);
 

@@ -5,9 +5,13 @@ namespace stn::cpu {
 
 /// The kernels of one instruction set. Each does the units [begin, end) of the partition that its comment names.
 struct Kernels {
-  void (*forward)(const SampleCall&, int64_t begin, int64_t end);          // LocationUnits; writes output
-  void (*grad_grid)(const SampleCall&, int64_t begin, int64_t end);        // LocationUnits; writes grad_grid
-  void (*grad_input)(const SampleCall&, int64_t begin, int64_t end);       // InputUnits; adds to grad_input
+  void (*forward)(const SampleCall&, int64_t begin, int64_t end);     // LocationUnits; writes output
+  void (*grad_grid)(const SampleCall&, int64_t begin, int64_t end);   // LocationUnits; writes grad_grid
+  void (*grad_input)(const SampleCall&, int64_t begin, int64_t end);  // InputUnits; adds to grad_input
+  // LocationUnits, LocationUnits and InputUnits of the second derivatives: write, write, add to what their name says
+  void (*grad_grad_output)(const SampleCall&, int64_t begin, int64_t end);
+  void (*second_grad_grid)(const SampleCall&, int64_t begin, int64_t end);
+  void (*second_grad_input)(const SampleCall&, int64_t begin, int64_t end);
   void (*affine_grid)(const AffineGridCall&, int64_t begin, int64_t end);  // RowUnits; writes grid
   void (*affine_grid_partial)(const AffineGridCall&, double* partial, int64_t begin, int64_t end);
   // RowUnits; writes partial[unit][dims][dims + 1]

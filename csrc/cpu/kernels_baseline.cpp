@@ -2,7 +2,9 @@
 #define STN_VECTOR_BYTES 16
 #include "affine_grid_kernels.inl"
 #include "sample_kernels.inl"
+#include "second_kernels.inl"
 
 namespace stn::cpu {
-const Kernels kKernelsBaseline{forward, grad_grid, grad_input, affine_grid, affine_grid_partial};
+const Kernels kKernelsBaseline{forward,          grad_grid,         grad_input,  grad_grad_output,
+                               second_grad_grid, second_grad_input, affine_grid, affine_grid_partial};
 }

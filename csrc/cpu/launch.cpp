@@ -54,6 +54,20 @@ void grid_sample_backward(const SampleCall& call) {
   }
 }
 
+void grid_sample_double_backward(const SampleCall& call) {
+  const int64_t locations = LocationUnits(call).count, work = 2 * work_of(call);
+  if (call.grad_grad_output.data) {
+    parallel_units(locations, work, [&](int64_t begin, int64_t end) { kernels().grad_grad_output(call, begin, end); });
+  }
+  if (call.grad_grid.data) {
+    parallel_units(locations, work, [&](int64_t begin, int64_t end) { kernels().second_grad_grid(call, begin, end); });
+  }
+  if (call.grad_input.data) {
+    parallel_units(InputUnits(call).count, work,
+                   [&](int64_t begin, int64_t end) { kernels().second_grad_input(call, begin, end); });
+  }
+}
+
 void affine_grid(const AffineGridCall& call) {
   const RowUnits units(call);
   parallel_units(units.count, call.batch * units.rows * call.size[0] * 8,

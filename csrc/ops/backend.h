@@ -14,6 +14,7 @@ struct CpuBackend {
   explicit CpuBackend(const Tensor&) {}
   void grid_sample(const SampleCall& call) { cpu::grid_sample(call); }
   void grid_sample_backward(const SampleCall& call) { cpu::grid_sample_backward(call); }
+  void grid_sample_double_backward(const SampleCall& call) { cpu::grid_sample_double_backward(call); }
   void affine_grid(const AffineGridCall& call) { cpu::affine_grid(call); }
   void affine_grid_backward(const AffineGridCall& call) { cpu::affine_grid_backward(call); }
 };

@@ -112,6 +112,62 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
   return gradients;
 }
 
+using SecondGradients = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+
+/// The derivative of <t_input, grad_input> + <t_grid, grad_grid> by grad_output, input, grid and fill_value, where grad_input
+/// and grad_grid are what the backward returns. An absent tangent counts as zeros; grad_output is needed by the last three
+/// only. The derivative by grad_output is at the same time the tangent of the output: output_mask (1, 0, 0, 0) is the jvp.
+template <typename Backend>
+SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTensor t_grid, OptionalTensor t_fill,
+                                            OptionalTensor grad_output, const Tensor& input, const Tensor& grid, int64_t mode,
+                                            Sizes padding, int64_t coordinates, OptionalTensor fill_value, bool float_output,
+                                            std::vector<bool> output_mask, bool /*deterministic*/) {
+  const char* op = "grid_sample_double_backward";
+  SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, op);
+  check_value(output_mask.size() == 4, op, ": expected output_mask with 4 entries, got ", output_mask.size());
+  check_value(!output_mask[3] && !t_fill, op, ": expected no t_fill and output_mask[3] to be False without a fill_value");
+  check_value(grad_output || !(output_mask[1] || output_mask[2]), op,
+              ": expected grad_output for the gradients of input and grid");
+  if (t_input) check_like(*t_input, sizes_of(input), input, op, "t_input");
+  if (t_grid) check_like(*t_grid, sizes_of(grid), input, op, "t_grid");
+  if (grad_output) check_like(*grad_output, output_sizes(input, grid), input, op, "grad_output");
+  Backend backend(input);
+  const Sizes output = output_sizes(input, grid);
+  int64_t outputs = 1;
+  for (const int64_t size : output) outputs *= size;
+  const bool empty = outputs == 0;
+  SecondGradients gradients;
+  auto& [grad_grad_output, grad_input, grad_grid, grad_fill] = gradients;
+  if (output_mask[0]) {
+    grad_grad_output = allocate(input, output, empty, memory_format_of(input));
+    call.grad_grad_output = output_array(grad_grad_output, grad_grad_output.mutable_data_ptr());
+  }
+  if (output_mask[1]) {
+    grad_input = allocate(input, sizes_of(input), true, memory_format_of(input));
+    call.grad_input = image_array(grad_input, grad_input.mutable_data_ptr());
+  }
+  if (output_mask[2]) {
+    grad_grid = allocate(grid, sizes_of(grid), empty);
+    call.grad_grid = grid_array(grad_grid, grad_grid.mutable_data_ptr());
+  }
+  if (empty) return gradients;
+  std::vector<Tensor> kept;  // dense copies, until the kernels are through with them
+  const auto flat_grid = [&](const Tensor& tensor) {
+    kept.push_back(with_flat_dims(tensor, 1, tensor.dim() - 1));
+    return grid_array(kept.back(), data_of(kept.back()));
+  };
+  call.input = image_array(input, data_of(input));
+  call.grid = flat_grid(grid);
+  if (t_grid) call.tangent_grid = flat_grid(*t_grid);
+  if (t_input) call.tangent_input = image_array(*t_input, data_of(*t_input));
+  if (grad_output) {
+    kept.push_back(with_flat_dims(*grad_output, 2, grad_output->dim()));
+    call.grad_output = output_array(kept.back(), data_of(kept.back()));
+  }
+  backend.grid_sample_double_backward(call);
+  return gradients;
+}
+
 }  // namespace
 }  // namespace stn::ops
 
@@ -123,12 +179,17 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stn_cuda, m) {
   m.def("_grid_sample(" STN_SAMPLE_TENSORS STN_SAMPLE_OPTIONS ") -> Tensor");  // has none: what the Functions call
   m.def("grid_sample_backward(Tensor grad_output, " STN_SAMPLE_TENSORS STN_SAMPLE_OPTIONS
         ", bool[3] output_mask, bool deterministic) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "grid_sample_double_backward(Tensor? t_input, Tensor? t_grid, Tensor? t_fill, Tensor? "
+      "grad_output, " STN_SAMPLE_TENSORS STN_SAMPLE_OPTIONS
+      ", bool[4] output_mask, bool deterministic) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) {
   m.impl("grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CpuBackend>));
   m.impl("_grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CpuBackend>));
   m.impl("grid_sample_backward", TORCH_BOX(&stn::ops::grid_sample_backward<stn::ops::CpuBackend>));
+  m.impl("grid_sample_double_backward", TORCH_BOX(&stn::ops::grid_sample_double_backward<stn::ops::CpuBackend>));
 }
 
 #if defined(STN_WITH_CUDA)

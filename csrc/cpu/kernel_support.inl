@@ -1,0 +1,98 @@
+// What the sampling kernels of one instruction set share: the preparation of a tile, and the choice of an instantiation.
+#pragma once
+#include <limits>
+
+#include "../core/dispatch.h"
+#include "kernels.h"
+#include "tile.h"
+
+namespace stn::cpu {
+namespace {
+
+/// The function that prepares tiles for a padding mode. Kernels get it as a function, so that none of them knows the padding.
+template <typename params_t, InterpolationMode kMode, int kOrder, typename Lanes>
+struct Preparation {
+  using offset_t = typename Lanes::offset_t;
+  using tile_t = Tile<params_t::kDims, kMode, kOrder, typename params_t::scalar_t, offset_t>;
+  using function_t = void (*)(const params_t&, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location,
+                              int count, tile_t&);
+
+  static function_t with(PaddingMode padding) {
+    function_t function = nullptr;
+    dispatch_padding<kMode>(padding, [&](auto pad) { function = &run<decltype(pad)>; });
+    return function;
+  }
+
+ private:
+  template <typename Pad>
+  static void run(const params_t& params, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location, int count,
+                  tile_t& tile) {
+    prepare<Pad, Lanes>(params, axis_stride, n, location, count, tile);
+  }
+};
+
+/// For the units [begin, end) of InputUnits: adds grad_output times weight(tile, tap, i) at every tap into the unit's share of
+/// grad_input. begin_tile(n, first location, count) is called for every tile before its weights.
+template <typename Prepare, typename params_t, typename BeginTile, typename Weight>
+STN_HOST void scatter(const SampleCall& call, int64_t begin, int64_t end, const params_t& params, BeginTile&& begin_tile,
+                      Weight&& weight) {
+  using scalar_t = typename params_t::scalar_t;
+  using offset_t = typename Prepare::offset_t;
+  const InputUnits units(call);
+  const auto prepare_tile = Prepare::with(call.padding);
+  typename Prepare::tile_t tile;
+  for (int64_t number = begin; number < end; ++number) {
+    const InputUnits::Unit unit = units.at(number);
+    // grad_input is dense and its slowest axis the outermost one of a plane: a band of rows is a range of offsets.
+    const int64_t row_stride = params.grad_input.axis_stride[params_t::kDims - 1];
+    const auto first = static_cast<offset_t>(unit.first_row * row_stride);
+    const bool last_band = unit.last_row == units.rows;
+    const auto last = last_band ? std::numeric_limits<offset_t>::max() : static_cast<offset_t>(unit.last_row * row_stride);
+    for (int64_t location = 0; location < params.locations; location += kTile) {
+      const int count = static_cast<int>(std::min<int64_t>(kTile, params.locations - location));
+      prepare_tile(params, params.grad_input.axis_stride, unit.n, location, count, tile);
+      if (units.bands > 1 && !tile.touches(first, last, count)) continue;
+      begin_tile(unit.n, location, count);
+      for (int64_t c = unit.first_channel; c < unit.last_channel; ++c) {
+        scalar_t* plane = params.grad_input.plane(unit.n, c);
+        const scalar_t* grad_output = params.grad_output.at(unit.n, c, location);
+        for (int i = 0; i < count; ++i) {
+          const scalar_t gradient = grad_output[i * params.grad_output.location_stride];
+          for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
+            const offset_t offset = tile.offset(tap, i);  // negative outside: before every band
+            if (offset >= first && offset < last) plane[offset] += gradient * weight(tile, tap, i);
+          });
+        }
+      }
+    }
+  }
+}
+
+/// Whether offsets into one plane of the image fit the 32-bit lanes of WideLanes<float>: positions with room for taps
+/// outside, and the extent so that no sum with a kOutside reaches 0.
+STN_HOST bool fits_32_bits(const SampleCall& call, const ImageArray& image) {
+  int64_t extent = 0;
+  for (int e = 0; e < call.dims; ++e) {
+    if (call.size[e] >= INT32_MAX / 2) return false;
+    extent += (call.size[e] + 8) * image.axis_stride[e];
+  }
+  return extent < -int64_t(kOutside<int32_t>);
+}
+
+/// Runs Kernel, a struct template with a function run, on the units [begin, end). Images are those whose offsets it forms.
+template <template <typename, InterpolationMode, typename> class Kernel, typename... images_t>
+STN_HOST void with_kernel(const SampleCall& call, int64_t begin, int64_t end, const images_t&... images) {
+  dispatch_dims(call.dims, [&](auto dims) {
+    dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
+      using Double = SampleParams<decltype(dims)::value, double, int64_t>;
+      using Float = SampleParams<decltype(dims)::value, float, int64_t>;
+      constexpr InterpolationMode kMode = decltype(mode)::value;
+      if (call.dtype == ScalarType::kDouble) return Kernel<Double, kMode, WideLanes<double>>::run(call, begin, end);
+      if ((fits_32_bits(call, images) && ...)) return Kernel<Float, kMode, WideLanes<float>>::run(call, begin, end);
+      return Kernel<Float, kMode, SingleLane<float>>::run(call, begin, end);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace stn::cpu
