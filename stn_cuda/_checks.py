@@ -31,6 +31,7 @@ def check_bool(function: str, name: str, value: Any) -> None:
 
 
 def lookup(function: str, name: str, table: dict[Any, Any], value: Any) -> Any:
+    """``table[value]``; a value that it lacks is a ValueError which lists those it has."""
     try:
         return table[value]
     except (KeyError, TypeError):

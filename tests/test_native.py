@@ -74,8 +74,8 @@ def test_cuda_kernels_compile_without_spills(arch: str, tmp_path: Path) -> None:
     for source in sorted((ROOT / "csrc" / "cuda").glob("*.cu")):
         command = ["nvcc", "-std=c++17", "-O3", f"-arch={arch}", "-Xptxas", "-v", "-cubin", str(source)]
         report = run([*command, "-o", str(tmp_path / "kernels.cubin")])
-        numbers = r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
-        kernels = re.findall(rf"Function properties for (\S+)\n\s*{numbers}", report)
+        figures = r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+        kernels = re.findall(rf"Function properties for (\S+)\n\s*{figures}", report)
         assert len(kernels) >= 84, report  # dims x dtypes x index widths x (two modes x paddings, and bicubic)
         for name, *numbers in kernels:
             tricubic = "InterpolationModeE2E" in name and "SampleParamsILi3E" in name

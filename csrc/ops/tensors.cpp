@@ -68,24 +68,23 @@ Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last) {
   }
 }
 
+/// torch lets the stride of a dim of size 1 be any number; 0 can overflow nowhere.
+static int64_t stride_of(const Tensor& tensor, int64_t dim) { return tensor.size(dim) == 1 ? 0 : tensor.stride(dim); }
+
 ImageArray image_array(const Tensor& tensor, void* data) {
-  ImageArray array{data, tensor.stride(0), tensor.stride(1)};
-  const int64_t dims = tensor.dim() - 2;
-  for (int64_t e = 0; e < dims; ++e) {
-    const int64_t dim = tensor.dim() - 1 - e;  // x is the last dim
-    // torch lets the stride of a dim of size 1 be any number, and a tap outside must not overflow by it
-    array.axis_stride[e] = tensor.size(dim) == 1 ? 0 : tensor.stride(dim);
-  }
+  ImageArray array{data, stride_of(tensor, 0), stride_of(tensor, 1)};
+  const int64_t last = tensor.dim() - 1;  // x is the last dim
+  for (int64_t e = 0; e < last - 1; ++e) array.axis_stride[e] = stride_of(tensor, last - e);
   return array;
 }
 
 LocationArray output_array(const Tensor& tensor, void* data) {
-  return {data, tensor.stride(0), flat_stride(tensor, 2, tensor.dim()).value_or(0), tensor.stride(1)};
+  return {data, stride_of(tensor, 0), flat_stride(tensor, 2, tensor.dim()).value_or(0), stride_of(tensor, 1)};
 }
 
 LocationArray grid_array(const Tensor& tensor, void* data) {
   const int64_t last = tensor.dim() - 1;
-  return {data, tensor.stride(0), flat_stride(tensor, 1, last).value_or(0), tensor.stride(last)};
+  return {data, stride_of(tensor, 0), flat_stride(tensor, 1, last).value_or(0), stride_of(tensor, last)};
 }
 
 }  // namespace stn::ops
