@@ -198,7 +198,7 @@ def _grid_sample_autograd_key(
     _refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value)
     gradient = _needs_gradient(input, grid)
     if forward_ad._current_level >= 0 or (gradient and not _has_gradient_kernels(input)):
         return _reference_sample(input, grid, mode, padding, coordinates)

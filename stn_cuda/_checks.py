@@ -13,9 +13,8 @@ from torch import Tensor
 
 from ._extension import _C, REBUILD_WITH_CUDA
 
-DTYPES = (torch.float32, torch.float64)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 PIXEL_COORDINATES = 2  # in the operators' schema
-NOT_YET_DTYPES = (torch.float16, torch.bfloat16)
 HAS_CUDA = _C.build_info()["cuda"] is not None
 
 
@@ -56,9 +55,12 @@ def check_dense(function: str, name: str, tensor: Tensor) -> None:
 def check_dtype(function: str, name: str, dtype: torch.dtype) -> None:
     if dtype in DTYPES:
         return
-    if dtype in NOT_YET_DTYPES:
-        raise NotImplementedError(f"{function}(): {name} of {dtype} is not supported by stn_cuda yet, only float32 and float64")
-    raise NotImplementedError(f"{function}(): expected {name} of dtype float32 or float64, got {dtype}")
+    raise NotImplementedError(f"{function}(): expected {name} of a dtype of {', '.join(map(str, DTYPES))}, got {dtype}")
+
+
+def accumulate_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What a dtype is computed in: float32 for those of 16 bits."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def check_same_device(function: str, name: str, tensor: Tensor, as_name: str, as_tensor: Tensor) -> None:
@@ -66,9 +68,13 @@ def check_same_device(function: str, name: str, tensor: Tensor, as_name: str, as
         raise RuntimeError(f"{function}(): expected {name} on the device of {as_name}, {as_tensor.device}, got {tensor.device}")
 
 
-def check_same_dtype(function: str, name: str, tensor: Tensor, as_name: str, as_tensor: Tensor) -> None:
-    if tensor.dtype != as_tensor.dtype:
-        raise RuntimeError(f"{function}(): expected {name} of the dtype of {as_name}, {as_tensor.dtype}, got {tensor.dtype}")
+def check_grid_dtype(grid: Tensor, input: Tensor, any_mix: bool) -> None:
+    """The dtype of input, or float32 with a 16-bit input; any mix of 16 and 32 bits for the operators and under autocast."""
+    computed = accumulate_dtype(input.dtype)
+    if grid.dtype in (input.dtype, computed) or (any_mix and accumulate_dtype(grid.dtype) == computed):
+        return
+    alternative = "" if computed == input.dtype else f" or {computed}"
+    raise RuntimeError(f"grid_sample(): expected grid of the dtype of input, {input.dtype}{alternative}, got {grid.dtype}")
 
 
 def check_sample_shapes(input: Tensor, grid: Tensor, allowed_dims: tuple[int, ...]) -> None:
@@ -93,7 +99,7 @@ def check_sample_shapes(input: Tensor, grid: Tensor, allowed_dims: tuple[int, ..
         raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
 
 
-def check_grid_sample(input: Any, grid: Any, allowed_dims: tuple[int, ...] = (2, 3)) -> None:
+def check_grid_sample(input: Any, grid: Any, allowed_dims: tuple[int, ...] = (2, 3), any_mix: bool = False) -> None:
     check_tensor("grid_sample", "input", input)
     check_tensor("grid_sample", "grid", grid)
     check_same_device("grid_sample", "grid", grid, "input", input)
@@ -102,15 +108,14 @@ def check_grid_sample(input: Any, grid: Any, allowed_dims: tuple[int, ...] = (2,
     check_dense("grid_sample", "grid", grid)
     check_sample_shapes(input, grid, allowed_dims)
     check_dtype("grid_sample", "input", input.dtype)
-    check_same_dtype("grid_sample", "grid", grid, "input", input)
+    check_grid_dtype(grid, input, any_mix)
 
 
 def check_sample_options(
-    mode: int, padding: Sequence[int], coordinates: int, fill_value: Tensor | None, float_output: bool
+    mode: int, padding: Sequence[int], coordinates: int, fill_value: Tensor | None
 ) -> None:
     """The operators' own arguments: in range, and nothing that their schema has and no kernel does yet."""
-    for unsupported, name in ((fill_value is not None, "fill_value"), (float_output, "float_output"),
-                              (len(padding) > 1, "padding with an entry an axis"),
+    for unsupported, name in ((fill_value is not None, "fill_value"), (len(padding) > 1, "padding with an entry an axis"),
                               (coordinates == PIXEL_COORDINATES, "coordinates in pixels")):
         if unsupported:
             raise NotImplementedError(f"stn_cuda::grid_sample: {name} is not supported by this version of stn_cuda")
@@ -120,12 +125,15 @@ def check_sample_options(
             raise ValueError(f"stn_cuda::grid_sample: expected {name} to be one of {table}, got {value}")
 
 
-def check_like(function: str, name: str, tensor: Tensor, shape: Sequence[Any], like: Tensor) -> None:
-    """The shape that was expected, and the dtype and device of ``like``."""
+def check_like(
+    function: str, name: str, tensor: Tensor, shape: Sequence[Any], dtype: torch.dtype, like: Tensor
+) -> None:
+    """The shape and dtype that were expected, and the device of ``like``."""
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{function}: expected {name} of shape {_text(shape)}, got {_text(tensor.shape)}")
+    if tensor.dtype != dtype:
+        raise ValueError(f"{function}: expected {name} of dtype {dtype}, got {tensor.dtype}")
     check_same_device(function, name, tensor, "input", like)
-    check_same_dtype(function, name, tensor, "input", like)
 
 
 def check_affine_grid(theta: Any, size: Sequence[int]) -> None:

@@ -25,18 +25,22 @@ def _output_shape(input: Tensor, grid: Tensor) -> tuple[int, ...]:
     return (input.shape[0], input.shape[1], *grid.shape[1:-1])
 
 
-def _empty_as(input: Tensor, shape: Sequence[int]) -> Tensor:
+def _output_dtype(input: Tensor, float_output: bool) -> torch.dtype:
+    return _checks.accumulate_dtype(input.dtype) if float_output else input.dtype
+
+
+def _empty_as(input: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """In input's memory format, by the rule that csrc/ops follows too: channels_last in, channels_last out."""
-    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=suggest_memory_format(input))
+    return torch.empty(shape, dtype=dtype, device=input.device, memory_format=suggest_memory_format(input))
 
 
 @_fake("grid_sample", "_grid_sample")
 def _grid_sample(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
-    _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
-    return _empty_as(input, _output_shape(input, grid))
+    _checks.check_grid_sample(input, grid, OPERATOR_DIMS, any_mix=True)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    return _empty_as(input, _output_shape(input, grid), _output_dtype(input, float_output))
 
 
 @_fake("grid_sample_backward")
@@ -44,12 +48,13 @@ def _grid_sample_backward(
     grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int,
     fill_value: Tensor | None, float_output: bool, output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
-    _checks.check_like("grid_sample_backward", "grad_output", grad_output, _output_shape(input, grid), input)
+    _checks.check_grid_sample(input, grid, OPERATOR_DIMS, any_mix=True)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
+    _checks.check_like("grid_sample_backward", "grad_output", grad_output, shape, dtype, input)
     if output_mask[2]:
         raise ValueError("grid_sample_backward: expected output_mask[2] to be False without a fill_value")
-    grad_input = _empty_as(input, input.shape) if output_mask[0] else None
+    grad_input = _empty_as(input, input.shape, input.dtype) if output_mask[0] else None
     grad_grid = grid.new_empty(grid.shape) if output_mask[1] else None
     return grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
 
@@ -62,19 +67,21 @@ def _grid_sample_double_backward(
     output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     function = "grid_sample_double_backward"
-    _checks.check_grid_sample(input, grid, OPERATOR_DIMS)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value, float_output)
-    shape = _output_shape(input, grid)
-    for name, tensor, expected in (("t_input", t_input, input.shape), ("t_grid", t_grid, grid.shape),
-                                   ("grad_output", grad_output, shape)):
+    _checks.check_grid_sample(input, grid, OPERATOR_DIMS, any_mix=True)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
+    for name, tensor, expected_shape, expected_dtype in (
+        ("t_input", t_input, input.shape, input.dtype), ("t_grid", t_grid, grid.shape, grid.dtype),
+        ("grad_output", grad_output, shape, dtype),
+    ):
         if tensor is not None:
-            _checks.check_like(function, name, tensor, expected, input)
+            _checks.check_like(function, name, tensor, expected_shape, expected_dtype, input)
     if output_mask[3] or t_fill is not None:
         raise ValueError(f"{function}: expected no t_fill and output_mask[3] to be False without a fill_value")
     if grad_output is None and (output_mask[1] or output_mask[2]):
         raise ValueError(f"{function}: expected grad_output for the gradients of input and grid")
-    grad_grad_output = _empty_as(input, shape) if output_mask[0] else None
-    grad_input = _empty_as(input, input.shape) if output_mask[1] else None
+    grad_grad_output = _empty_as(input, shape, dtype) if output_mask[0] else None
+    grad_input = _empty_as(input, input.shape, input.dtype) if output_mask[1] else None
     grad_grid = grid.new_empty(grid.shape) if output_mask[2] else None
     return grad_grad_output, grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
 
@@ -88,12 +95,13 @@ def _grid_dims(size: Sequence[int]) -> int:
 @_fake("affine_grid", "_affine_grid")
 def _affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     dims = _grid_dims(size)
-    _checks.check_like("affine_grid", "theta", theta, (size[0], dims, dims + 1), theta)
+    _checks.check_like("affine_grid", "theta", theta, (size[0], dims, dims + 1), theta.dtype, theta)
     return theta.new_empty((size[0], *size[2:], dims))
 
 
 @_fake("affine_grid_backward")
 def _affine_grid_backward(grad_grid: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     dims = _grid_dims(size)
-    _checks.check_like("affine_grid_backward", "grad_grid", grad_grid, (size[0], *size[2:], dims), grad_grid)
+    shape = (size[0], *size[2:], dims)
+    _checks.check_like("affine_grid_backward", "grad_grid", grad_grid, shape, grad_grid.dtype, grad_grid)
     return grad_grid.new_empty((size[0], dims, dims + 1))

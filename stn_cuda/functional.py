@@ -29,9 +29,10 @@ def grid_sample(
     ``output[n, c, i, j]`` is ``input[n, c]`` interpolated at ``grid[n, i, j] = (x, y)``, with the gradients of both arguments.
 
     Args:
-        input: ``(N, C, H, W)`` or ``(N, C, D, H, W)``, float32 or float64, any strides. No spatial axis may be empty.
+        input: ``(N, C, H, W)`` or ``(N, C, D, H, W)``, float16, bfloat16, float32 or float64, any strides. No spatial axis may
+            be empty.
         grid: ``(N, *out, 2)`` or ``(N, *out, 3)``, with as many output axes as ``input`` has spatial ones, of the dtype and
-            device of ``input``. The last axis holds ``(x, y)`` or ``(x, y, z)``, the reverse of the order of input's axes,
+            device of ``input``; with a 16-bit ``input`` it may be float32, which large images want. The last axis holds ``(x, y)`` or ``(x, y, z)``, the reverse of the order of input's axes,
             where -1 and 1 are the image's ends (see ``align_corners``).
         mode: ``"bilinear"`` (trilinear in 3-D), ``"nearest"`` (ties to the even pixel) or ``"bicubic"`` (tricubic in 3-D;
             cubic convolution with a = -0.75, so that results may exceed the image's range).
@@ -41,7 +42,8 @@ def grid_sample(
             False and warns, as torch does.
 
     Returns:
-        ``(N, C, *out)`` in the dtype and memory format (channels_last or contiguous) of ``input``.
+        ``(N, C, *out)`` in the dtype and memory format (channels_last or contiguous) of ``input``. 16-bit images are computed
+        in float32 and rounded once, their gradients too.
 
     A coordinate that is NaN, infinite or 2^31 pixels away is outside with zeros padding; with the others it is clamped to the
     nearest edge, NaN to the first pixel. Its gradient is 0. Nearest has a gradient of zeros for ``grid``.
@@ -83,7 +85,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     positions in the output to positions in the input, and the grid goes to :func:`grid_sample`.
 
     Args:
-        theta: ``(N, 2, 3)`` or ``(N, 3, 4)``, float32 or float64.
+        theta: ``(N, 2, 3)`` or ``(N, 3, 4)``, float16, bfloat16, float32 or float64.
         size: the output's whole size, ``(N, C, H, W)`` or ``(N, C, D, H, W)``: any sequence of positive ints.
         align_corners: as in :func:`grid_sample`, and to be the same there. An axis of size 1 has no extent between centres:
             with True its position is 0, and torch's warning about it is given.
@@ -95,7 +97,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         TypeError: ``theta`` is no tensor, ``size`` no sequence of ints, ``align_corners`` no bool.
         ValueError: a theta that isn't floating point or whose shape doesn't fit ``size``; a size that isn't positive.
         RuntimeError: another batch size in ``size`` than in ``theta``.
-        NotImplementedError: a size of another length than 4 or 5; 16-bit theta; a CUDA tensor with a CPU-only build.
+        NotImplementedError: a size of another length than 4 or 5; a CUDA tensor with a CPU-only build.
 
     Source: Jaderberg et al., 2015, equation 1.
 

@@ -31,8 +31,11 @@ def grid_sample(
     """Samples ``input`` (N, C, *in) at ``grid`` (N, *out, dims), giving (N, C, *out).
 
     ``dims`` is the number of spatial axes of the input, at least 1. The grid's last axis is ordered (x, y[, z]), the
-    reverse of the input's spatial axes, and -1 and 1 are the image's ends.
+    reverse of the input's spatial axes, and -1 and 1 are the image's ends. 16-bit tensors are computed in float32, and
+    the output is rounded once.
     """
+    dtype = input.dtype
+    input, grid = at_least_float32(input), at_least_float32(grid)
     batch, channels, *in_size = input.shape
     out_size = grid.shape[1:-1]
     locations = math.prod(out_size)
@@ -54,7 +57,11 @@ def grid_sample(
         at = [positions[k] for k, (positions, _) in zip(tap, axes, strict=True)]  # each (N, locations)
         weight = reduce(torch.mul, [weights[k] for k, (_, weights) in zip(tap, axes, strict=True)])
         output = output + weight.unsqueeze(1) * read(pixels, at, in_size)
-    return output.reshape(batch, channels, *out_size)
+    return output.reshape(batch, channels, *out_size).to(dtype)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def pixel_coordinate(normalized: Tensor, size: int, align_corners: bool) -> Tensor:
@@ -155,13 +162,14 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool = False)
 
     base[p] is location p's own position (x, y[, z]), normalised as grid_sample's coordinates are, and a 1.
     """
+    dtype, theta = theta.dtype, at_least_float32(theta)
     batch, _, *out_size = size
     positions = [base_coordinates(length, theta, align_corners) for length in out_size]
     columns = [*reversed(torch.meshgrid(*positions, indexing="ij"))]
     base = torch.stack([*columns, torch.ones_like(columns[0])], dim=-1)  # (*out, dims + 1)
     dims = len(out_size)
     theta = theta.reshape(batch, *[1] * dims, dims, dims + 1)
-    return (theta * base.unsqueeze(-2)).sum(-1)
+    return (theta * base.unsqueeze(-2)).sum(-1).to(dtype)
 
 
 def base_coordinates(length: int, like: Tensor, align_corners: bool) -> Tensor:

@@ -213,18 +213,6 @@ def test_theta_that_is_no_tensor_is_a_type_error(value):
     assert_tells(bad, stn_cuda.affine_grid)
 
 
-NOT_YET = [
-    Bad(f"input_of_{dtype}", sample(image(dtype=dtype), points(dtype=dtype)), NotImplementedError, ["input", str(dtype)])
-    for dtype in (torch.float16, torch.bfloat16)
-]
-
-
-@pytest.mark.parametrize("bad", NOT_YET, ids=str)
-def test_what_torch_has_and_stn_cuda_does_not_yet_is_refused_by_name(bad: Bad):
-    assert bad.call(F.grid_sample).shape == (2, 3, 6, 7)
-    assert_tells(bad, stn_cuda.grid_sample)
-
-
 def test_affine_grid_refuses_an_empty_size_where_torch_lets_it_through():
     """An axis of size 1 with align_corners=True takes torch past its own check."""
     with warnings.catch_warnings():

@@ -52,6 +52,11 @@ def test_core_has_its_properties_under_sanitizers(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_sixteen_bit_floats_round_as_their_formats_say(tmp_path: Path) -> None:
+    assert "checks passed" in build_and_run("storage.cpp", ["-O1", *SANITIZERS], tmp_path)
+
+
+@needs_compiler
 def test_units_of_work_own_every_element_once(tmp_path: Path) -> None:
     assert "checks passed" in build_and_run("cpu_partition.cpp", ["-O1", *SANITIZERS], tmp_path)
 

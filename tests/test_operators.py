@@ -112,7 +112,8 @@ BAD_TENSORS = {  # (input, grid)
     "other_dtype": (INPUT, GRID.double()),
     "integers": (INPUT.long(), GRID.long()),
     "complex": (INPUT.cfloat(), GRID.cfloat()),
-    "half": (INPUT.half(), GRID.half()),
+    "half_and_double": (INPUT.half(), GRID.double()),
+    "eight_bits": (INPUT.to(torch.float8_e4m3fn), GRID.to(torch.float8_e4m3fn)),
     "empty_axis": (INPUT[:, :, :0], GRID),
     "grid_on_meta": (INPUT, GRID.to("meta")),
     "input_on_meta": (INPUT.to("meta"), GRID),
@@ -213,7 +214,7 @@ BAD_THETAS = {
     "rows_3": torch.ones(2, 3, 3),
     "batch": torch.ones(3, 2, 3),
     "integers": torch.ones(2, 2, 3).long(),
-    "half": torch.ones(2, 2, 3).half(),
+    "eight_bits": torch.ones(2, 2, 3).to(torch.float8_e4m3fn),
 }
 
 

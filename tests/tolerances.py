@@ -26,6 +26,8 @@ EXACT = Tolerance(0, 0, "the same operations in the same order, or no arithmetic
 PARITY = {
     torch.float64: Tolerance(1e-9, 1e-9, "rounding is below 1e-12 on small images; a wrong formula is far above 1e-9"),
     torch.float32: Tolerance(1.3e-6, 1e-5, "torch.testing's own for float32, on images of a few pixels"),
+    torch.float16: Tolerance(2**-11 + 1.3e-6, 1e-5, "float32's, rounded once to 11 bits"),
+    torch.bfloat16: Tolerance(2**-8 + 1.3e-6, 1e-5, "float32's, rounded once to 8 bits"),
 }
 
 # Keys' weights have both signs, and a gradient sums 16 or 64 products some tens of times its own size: 64 * 40 * eps is 3e-4.
@@ -33,7 +35,9 @@ BICUBIC_FLOAT32 = Tolerance(1e-5, 3e-4, "rounding in sums that cancel, in float3
 
 
 def parity(mode: str, dtype: torch.dtype) -> Tolerance:
-    return BICUBIC_FLOAT32 if mode == "bicubic" and dtype == torch.float32 else PARITY[dtype]
+    if mode != "bicubic" or dtype == torch.float64:
+        return PARITY[dtype]
+    return Tolerance(max(BICUBIC_FLOAT32.rtol, PARITY[dtype].rtol), BICUBIC_FLOAT32.atol, BICUBIC_FLOAT32.reason)
 
 
 # scipy interpolates in float64, from coordinates that the test hands it in pixels

@@ -11,7 +11,7 @@ namespace stn {
 
 constexpr int kMaxDims = 3;
 
-enum class ScalarType { kFloat, kDouble };
+enum class ScalarType { kHalf, kBFloat16, kFloat, kDouble };
 
 /// [N, C, *in]
 struct ImageArray {
@@ -26,10 +26,12 @@ struct LocationArray {
   int64_t batch_stride = 0;
   int64_t location_stride = 0;
   int64_t component_stride = 0;  // from channel to channel, or from x to y to z
+  bool widened = false;          // elements are what the call is computed in, and not of its dtype
 };
 
+/// Coordinates, their tangents and gradients, and grad_input are of the type that is computed in: float for 16-bit images.
 struct SampleCall {
-  ScalarType dtype;
+  ScalarType dtype;  // of input, its tangent, and of output and its cotangent where they aren't widened
   int dims;
   InterpolationMode mode;
   PaddingMode padding;
@@ -51,7 +53,7 @@ struct SampleCall {
 };
 
 struct AffineGridCall {
-  ScalarType dtype;
+  ScalarType dtype;  // of grid and grad_theta; theta is of the type that is computed in
   int dims;
   bool align_corners;
   int64_t batch;

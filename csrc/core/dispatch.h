@@ -7,6 +7,7 @@
 #include "call.h"
 #include "interpolation.h"
 #include "padding.h"
+#include "storage.h"
 
 namespace stn {
 
@@ -54,10 +55,19 @@ STN_HOST void dispatch_padding(PaddingMode padding, F&& f) {
   }
 }
 
-/// Calls f(a value of the type).
+/// Calls f(a value of the type that elements are stored in).
 template <typename F>
 STN_HOST void dispatch_dtype(ScalarType dtype, F&& f) {
-  dtype == ScalarType::kFloat ? f(float{}) : f(double{});
+  switch (dtype) {
+    case ScalarType::kHalf:
+      return f(Half{});
+    case ScalarType::kBFloat16:
+      return f(BFloat16{});
+    case ScalarType::kFloat:
+      return f(float{});
+    case ScalarType::kDouble:
+      return f(double{});
+  }
 }
 
 }  // namespace stn

@@ -1,6 +1,7 @@
 #pragma once
 #include "source.h"
 #include "stencil.h"
+#include "storage.h"
 
 namespace stn {
 
@@ -21,26 +22,47 @@ struct Image {
   STN_HOST_DEVICE element_t* plane(index_t n, index_t c) const { return data + n * batch_stride + c * channel_stride; }
 };
 
-/// [N, C, P], typed.
-template <typename element_t, typename index_t>
+/// [N, C, P], typed. A 16-bit one may be widened, by a branch on the call: nobody wants twice the kernels for it.
+template <typename storage_t, typename index_t>
 struct Locations {
-  element_t* data;
+  using scalar_t = accumulate_t<storage_t>;
+  static constexpr bool kMayBeWidened = !std::is_same<storage_t, scalar_t>::value;
+
+  void* data;
   index_t batch_stride, channel_stride, location_stride;
+  bool widened;
 
   STN_HOST explicit Locations(const LocationArray& array)
-      : data(static_cast<element_t*>(array.data)),
+      : data(array.data),
         batch_stride(static_cast<index_t>(array.batch_stride)),
         channel_stride(static_cast<index_t>(array.component_stride)),
-        location_stride(static_cast<index_t>(array.location_stride)) {}
+        location_stride(static_cast<index_t>(array.location_stride)),
+        widened(array.widened) {}
 
-  STN_HOST_DEVICE element_t* at(index_t n, index_t c, index_t location) const {
-    return data + n * batch_stride + c * channel_stride + location * location_stride;
+  STN_HOST_DEVICE scalar_t load(index_t n, index_t c, index_t location) const {
+    const index_t at = offset(n, c, location);
+    if (kMayBeWidened && widened) return static_cast<const scalar_t*>(data)[at];
+    return widen(static_cast<const storage_t*>(data)[at]);
+  }
+
+  STN_HOST_DEVICE void store(index_t n, index_t c, index_t location, scalar_t value) const {
+    const index_t at = offset(n, c, location);
+    if (kMayBeWidened && widened) {
+      static_cast<scalar_t*>(data)[at] = value;
+    } else {
+      static_cast<storage_t*>(data)[at] = narrow<storage_t>(value);
+    }
+  }
+
+ private:
+  STN_HOST_DEVICE index_t offset(index_t n, index_t c, index_t location) const {
+    return n * batch_stride + c * channel_stride + location * location_stride;
   }
 };
 
-/// A SampleCall as the kernels of one instantiation see it; by value, so that nvcc puts it into constant memory.
-template <int kDims_, typename scalar_t_, typename index_t_, typename Source_ = GridSource<kDims_, scalar_t_, index_t_>>
-struct SampleParams {
+/// Where a call's locations sample: what their stencils are made of, whatever the image is stored in.
+template <int kDims_, typename scalar_t_, typename index_t_, typename Source_>
+struct SampleGeometry {
   static constexpr int kDims = kDims_;
   using scalar_t = scalar_t_;
   using index_t = index_t_;
@@ -48,17 +70,33 @@ struct SampleParams {
 
   Source source;
   Axis<scalar_t> axes[kDims];
-  Image<kDims, const scalar_t, index_t> input;
+
+  STN_HOST explicit SampleGeometry(const SampleCall& call) : source(call) {
+    for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(call.size[e], call.coordinates, call.padding);
+  }
+};
+
+/// A SampleCall as the kernels of one instantiation see it; by value, so that nvcc puts it into constant memory.
+template <int kDims_, typename storage_t_, typename index_t_,
+          typename Source_ = GridSource<kDims_, accumulate_t<storage_t_>, index_t_>>
+struct SampleParams : SampleGeometry<kDims_, accumulate_t<storage_t_>, index_t_, Source_> {
+  using Geometry = SampleGeometry<kDims_, accumulate_t<storage_t_>, index_t_, Source_>;
+  static constexpr int kDims = kDims_;
+  using storage_t = storage_t_;
+  using scalar_t = accumulate_t<storage_t>;
+  using index_t = index_t_;
+
+  Image<kDims, const storage_t, index_t> input;
   Image<kDims, scalar_t, index_t> grad_input;
-  Locations<scalar_t, index_t> output;
-  Locations<const scalar_t, index_t> grad_output;
-  Image<kDims, const scalar_t, index_t> tangent_input;
-  Locations<const scalar_t, index_t> tangent_grid;  // [N, kDims, P]: a coordinate stands where a channel does
-  Locations<scalar_t, index_t> grad_grad_output;
+  Locations<storage_t, index_t> output;
+  Locations<storage_t, index_t> grad_output;
+  Image<kDims, const storage_t, index_t> tangent_input;
+  Locations<scalar_t, index_t> tangent_grid;  // [N, kDims, P]: a coordinate stands where a channel does
+  Locations<storage_t, index_t> grad_grad_output;
   index_t batch, channels, locations;
 
   STN_HOST explicit SampleParams(const SampleCall& call)
-      : source(call),
+      : Geometry(call),
         input(call.input),
         grad_input(call.grad_input),
         output(call.output),
@@ -68,9 +106,7 @@ struct SampleParams {
         grad_grad_output(call.grad_grad_output),
         batch(static_cast<index_t>(call.batch)),
         channels(static_cast<index_t>(call.channels)),
-        locations(static_cast<index_t>(call.locations)) {
-    for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(call.size[e], call.coordinates, call.padding);
-  }
+        locations(static_cast<index_t>(call.locations)) {}
 };
 
 /// The stencil of one location.
@@ -89,12 +125,12 @@ STN_HOST_DEVICE void sample_location(const params_t& params, typename params_t::
   using scalar_t = typename params_t::scalar_t;
   const auto stencil = stencil_at<kMode, Pad, 0>(params, n, location);
   for (typename params_t::index_t c = 0; c < params.channels; ++c) {
-    const scalar_t* plane = params.input.plane(n, c);
+    const auto* plane = params.input.plane(n, c);
     scalar_t sum = 0;
     for_each_tap<stencil.kTaps>([&](int tap) {
-      if (stencil.inside(tap)) sum += stencil.weight(tap) * plane[stencil.offset(tap, params.input.axis_stride)];
+      if (stencil.inside(tap)) sum += stencil.weight(tap) * widen(plane[stencil.offset(tap, params.input.axis_stride)]);
     });
-    *params.output.at(n, c, location) = sum;
+    params.output.store(n, c, location, sum);
   }
 }
 
@@ -108,7 +144,7 @@ STN_HOST_DEVICE void sample_location_backward(const params_t& params, typename p
   const auto stencil = stencil_at<kMode, Pad, 1>(params, n, location);
   scalar_t gradient[kDims] = {};
   for (typename params_t::index_t c = 0; c < params.channels; ++c) {
-    const scalar_t grad_output = *params.grad_output.at(n, c, location);
+    const scalar_t grad_output = params.grad_output.load(n, c, location);
     for_each_tap<stencil.kTaps>([&](int tap) {
       if (!stencil.inside(tap)) return;
       if (params.grad_input.data) {
@@ -116,7 +152,7 @@ STN_HOST_DEVICE void sample_location_backward(const params_t& params, typename p
             grad_output * stencil.weight(tap));
       }
       if (Interpolation<kMode>::kDifferentiable && params.source.grad_grid) {
-        const scalar_t pixel = params.input.plane(n, c)[stencil.offset(tap, params.input.axis_stride)];
+        const scalar_t pixel = widen(params.input.plane(n, c)[stencil.offset(tap, params.input.axis_stride)]);
         STN_UNROLL
         for (int e = 0; e < kDims; ++e) gradient[e] += grad_output * pixel * stencil.derivative(tap, e);
       }

@@ -8,11 +8,12 @@
 namespace stn::cpu {
 namespace {
 
-template <int kDims, typename scalar_t>
+template <int kDims, typename storage_t>
 void affine_grid_rows(const AffineGridCall& call, int64_t begin, int64_t end) {
+  using scalar_t = accumulate_t<storage_t>;
   const RowUnits units(call);
   const int64_t width = call.size[0];
-  const Locations<scalar_t, int64_t> grid(call.grid);
+  const Locations<storage_t, int64_t> grid(call.grid);
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [n, first_row, last_row] = units.at(unit);
     scalar_t theta[kDims][kDims + 1], base[kDims + 1], coordinate[kDims];
@@ -25,17 +26,18 @@ void affine_grid_rows(const AffineGridCall& call, int64_t begin, int64_t end) {
       for (int64_t x = 0; x < width; ++x) {
         base[0] = base_coordinate<scalar_t>(x, width, call.align_corners);
         affine_coordinate(theta, base, coordinate);
-        for (int e = 0; e < kDims; ++e) *grid.at(n, e, row * width + x) = coordinate[e];
+        for (int e = 0; e < kDims; ++e) grid.store(n, e, row * width + x, coordinate[e]);
       }
     }
   }
 }
 
-template <int kDims, typename scalar_t>
+template <int kDims, typename storage_t>
 void affine_grid_partial_rows(const AffineGridCall& call, double* partial, int64_t begin, int64_t end) {
+  using scalar_t = accumulate_t<storage_t>;
   const RowUnits units(call);
   const int64_t width = call.size[0];
-  const Locations<const scalar_t, int64_t> grad_grid(call.grid);
+  const Locations<storage_t, int64_t> grad_grid(call.grid);
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [n, first_row, last_row] = units.at(unit);
     double sum[kDims][kDims + 1] = {};
@@ -44,7 +46,7 @@ void affine_grid_partial_rows(const AffineGridCall& call, double* partial, int64
       base_of_row<kDims>(row, call.size, call.align_corners, base);
       for (int64_t x = 0; x < width; ++x) {
         base[0] = base_coordinate<scalar_t>(x, width, call.align_corners);
-        for (int e = 0; e < kDims; ++e) grad_coordinate[e] = *grad_grid.at(n, e, row * width + x);
+        for (int e = 0; e < kDims; ++e) grad_coordinate[e] = grad_grid.load(n, e, row * width + x);
         add_theta_gradient(grad_coordinate, base, sum);
       }
     }

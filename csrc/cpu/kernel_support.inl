@@ -9,25 +9,26 @@
 namespace stn::cpu {
 namespace {
 
+template <typename Pad, typename Lanes, typename geometry_t, InterpolationMode kMode, int kOrder, typename tile_t>
+void prepare_tile(const geometry_t& geometry, const int64_t (&axis_stride)[geometry_t::kDims], int64_t n, int64_t location,
+                  int count, tile_t& tile) {
+  prepare<Pad, Lanes>(geometry, axis_stride, n, location, count, tile);
+}
+
 /// The function that prepares tiles for a padding mode. Kernels get it as a function, so that none of them knows the padding.
 template <typename params_t, InterpolationMode kMode, int kOrder, typename Lanes>
 struct Preparation {
   using offset_t = typename Lanes::offset_t;
+  using geometry_t = typename params_t::Geometry;  // one preparation for all that an image may be stored in
   using tile_t = Tile<params_t::kDims, kMode, kOrder, typename params_t::scalar_t, offset_t>;
-  using function_t = void (*)(const params_t&, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location,
+  using function_t = void (*)(const geometry_t&, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location,
                               int count, tile_t&);
 
   static function_t with(PaddingMode padding) {
     function_t function = nullptr;
-    dispatch_padding<kMode>(padding, [&](auto pad) { function = &run<decltype(pad)>; });
+    dispatch_padding<kMode>(padding,
+                            [&](auto pad) { function = &prepare_tile<decltype(pad), Lanes, geometry_t, kMode, kOrder>; });
     return function;
-  }
-
- private:
-  template <typename Pad>
-  static void run(const params_t& params, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location, int count,
-                  tile_t& tile) {
-    prepare<Pad, Lanes>(params, axis_stride, n, location, count, tile);
   }
 };
 
@@ -55,9 +56,8 @@ STN_HOST void scatter(const SampleCall& call, int64_t begin, int64_t end, const 
       begin_tile(unit.n, location, count);
       for (int64_t c = unit.first_channel; c < unit.last_channel; ++c) {
         scalar_t* plane = params.grad_input.plane(unit.n, c);
-        const scalar_t* grad_output = params.grad_output.at(unit.n, c, location);
         for (int i = 0; i < count; ++i) {
-          const scalar_t gradient = grad_output[i * params.grad_output.location_stride];
+          const scalar_t gradient = params.grad_output.load(unit.n, c, location + i);
           for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
             const offset_t offset = tile.offset(tap, i);  // negative outside: before every band
             if (offset >= first && offset < last) plane[offset] += gradient * weight(tile, tap, i);
@@ -83,13 +83,19 @@ STN_HOST bool fits_32_bits(const SampleCall& call, const ImageArray& image) {
 template <template <typename, InterpolationMode, typename> class Kernel, typename... images_t>
 STN_HOST void with_kernel(const SampleCall& call, int64_t begin, int64_t end, const images_t&... images) {
   dispatch_dims(call.dims, [&](auto dims) {
+    constexpr int kDims = decltype(dims)::value;
     dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
-      using Double = SampleParams<decltype(dims)::value, double, int64_t>;
-      using Float = SampleParams<decltype(dims)::value, float, int64_t>;
       constexpr InterpolationMode kMode = decltype(mode)::value;
-      if (call.dtype == ScalarType::kDouble) return Kernel<Double, kMode, WideLanes<double>>::run(call, begin, end);
-      if ((fits_32_bits(call, images) && ...)) return Kernel<Float, kMode, WideLanes<float>>::run(call, begin, end);
-      return Kernel<Float, kMode, SingleLane<float>>::run(call, begin, end);
+      dispatch_dtype(call.dtype, [&](auto zero) {
+        using params_t = SampleParams<kDims, decltype(zero), int64_t>;
+        using scalar_t = typename params_t::scalar_t;
+        constexpr bool kNarrowLanes = sizeof(typename WideLanes<scalar_t>::offset_t) < sizeof(int64_t);
+        if (kNarrowLanes && !(fits_32_bits(call, images) && ...)) {
+          if constexpr (kNarrowLanes) Kernel<params_t, kMode, SingleLane<scalar_t>>::run(call, begin, end);
+        } else {
+          Kernel<params_t, kMode, WideLanes<scalar_t>>::run(call, begin, end);
+        }
+      });
     });
   });
 }

@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "../core/dispatch.h"
 #include "cpu.h"
 #include "instruction_set.h"
 #include "kernels.h"
@@ -84,11 +85,10 @@ void affine_grid_backward(const AffineGridCall& call) {
   for (int64_t i = 0; i < call.batch * width; ++i) {
     double sum = 0;
     for (int64_t unit = 0; unit < units.chunks; ++unit) sum += partial[(i / width * units.chunks + unit) * width + i % width];
-    if (call.dtype == ScalarType::kFloat) {
-      static_cast<float*>(call.grad_theta)[i] = static_cast<float>(sum);
-    } else {
-      static_cast<double*>(call.grad_theta)[i] = sum;
-    }
+    dispatch_dtype(call.dtype, [&](auto zero) {
+      using storage_t = decltype(zero);
+      static_cast<storage_t*>(call.grad_theta)[i] = narrow<storage_t>(static_cast<accumulate_t<storage_t>>(sum));
+    });
   }
 }
 

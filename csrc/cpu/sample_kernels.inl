@@ -19,15 +19,14 @@ struct Forward {
       const auto [n, location, count] = units.at(unit);
       prepare_tile(params, params.input.axis_stride, n, location, count, tile);
       for (int64_t c = 0; c < params.channels; ++c) {
-        const scalar_t* plane = params.input.plane(n, c);
-        scalar_t* output = params.output.at(n, c, location);
+        const auto* plane = params.input.plane(n, c);
         for (int i = 0; i < count; ++i) {
           scalar_t sum = 0;
           for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
             const auto offset = tile.offset(tap, i);
-            if (offset >= 0) sum += tile.weight(tap, i) * plane[offset];
+            if (offset >= 0) sum += tile.weight(tap, i) * widen(plane[offset]);
           });
-          output[i * params.output.location_stride] = sum;
+          params.output.store(n, c, location + i, sum);
         }
       }
     }
@@ -59,8 +58,7 @@ struct GradGrid {
  private:
   static STN_HOST void add_channel(const params_t& params, const typename Prepare::tile_t& tile, int64_t n, int64_t c,
                                    int64_t location, int count, scalar_t (&gradient)[kTile][kDims]) {
-    const scalar_t* plane = params.input.plane(n, c);
-    const scalar_t* grad_output = params.grad_output.at(n, c, location);
+    const auto* plane = params.input.plane(n, c);
     for (int i = 0; i < count; ++i) {
       scalar_t slope[kDims] = {};
       bool reads = false;
@@ -69,11 +67,12 @@ struct GradGrid {
         if (offset < 0) return;
         reads = true;
         STN_UNROLL
-        for (int e = 0; e < kDims; ++e) slope[e] += tile.derivative(tap, e, i) * plane[offset];
+        for (int e = 0; e < kDims; ++e) slope[e] += tile.derivative(tap, e, i) * widen(plane[offset]);
       });
       if (!reads) continue;  // no gradient, from an infinite grad_output either
+      const scalar_t grad_output = params.grad_output.load(n, c, location + i);
       STN_UNROLL
-      for (int e = 0; e < kDims; ++e) gradient[i][e] += grad_output[i * params.grad_output.location_stride] * slope[e];
+      for (int e = 0; e < kDims; ++e) gradient[i][e] += grad_output * slope[e];
     }
   }
 };

@@ -17,7 +17,7 @@ struct TileTangents {
   STN_HOST void load(const params_t& params, int64_t n, int64_t location, int count) {
     for (int i = 0; i < count; ++i) {
       for (int e = 0; e < params_t::kDims; ++e)
-        at[i][e] = params.tangent_grid.data ? *params.tangent_grid.at(n, e, location + i) : 0;
+        at[i][e] = params.tangent_grid.data ? params.tangent_grid.load(n, e, location + i) : 0;
     }
   }
 
@@ -52,24 +52,23 @@ struct GradGradOutput {
       if (params.tangent_input.data) prepare_tangent(params, params.tangent_input.axis_stride, n, location, count, tangents);
       directions.load(params, n, location, count);
       for (int64_t c = 0; c < params.channels; ++c) {
-        scalar_t* result = params.grad_grad_output.at(n, c, location);
         for (int i = 0; i < count; ++i) {
           scalar_t sum = 0;
           if (params.tangent_input.data) {
-            const scalar_t* plane = params.tangent_input.plane(n, c);
+            const auto* plane = params.tangent_input.plane(n, c);
             for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
               const auto offset = tangents.offset(tap, i);
-              if (offset >= 0) sum += tangents.weight(tap, i) * plane[offset];
+              if (offset >= 0) sum += tangents.weight(tap, i) * widen(plane[offset]);
             });
           }
           if (along_grid) {
-            const scalar_t* plane = params.input.plane(n, c);
+            const auto* plane = params.input.plane(n, c);
             for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
               const auto offset = tile.offset(tap, i);
-              if (offset >= 0) sum += directions.along(tile, tap, i) * plane[offset];
+              if (offset >= 0) sum += directions.along(tile, tap, i) * widen(plane[offset]);
             });
           }
-          result[i * params.grad_grad_output.location_stride] = sum;
+          params.grad_grad_output.store(n, c, location + i, sum);
         }
       }
     }
@@ -79,6 +78,7 @@ struct GradGradOutput {
 template <typename params_t, InterpolationMode kMode, typename Lanes>
 struct SecondGradGrid {
   using scalar_t = typename params_t::scalar_t;
+  using storage_t = typename params_t::storage_t;
   using Prepare = Preparation<params_t, kMode, 2, Lanes>;
   using PrepareTangent = Preparation<params_t, kMode, 1, Lanes>;
   static constexpr int kDims = params_t::kDims;
@@ -99,9 +99,8 @@ struct SecondGradGrid {
         if (params.tangent_input.data) prepare_tangent(params, params.tangent_input.axis_stride, n, location, count, tangents);
         directions.load(params, n, location, count);
         for (int64_t c = 0; c < params.channels; ++c) {
-          const scalar_t* grad_output = params.grad_output.at(n, c, location);
           for (int i = 0; i < count; ++i) {
-            const scalar_t g = grad_output[i * params.grad_output.location_stride];
+            const scalar_t g = params.grad_output.load(n, c, location + i);
             if (params.tangent_input.data) add_tangent(params.tangent_input.plane(n, c), tangents, g, i, gradient[i]);
             if (params.tangent_grid.data) add_second(params.input.plane(n, c), tile, directions, g, i, gradient[i]);
           }
@@ -112,22 +111,22 @@ struct SecondGradGrid {
   }
 
  private:
-  static STN_HOST void add_tangent(const scalar_t* plane, const typename PrepareTangent::tile_t& tile, scalar_t g, int i,
+  static STN_HOST void add_tangent(const storage_t* plane, const typename PrepareTangent::tile_t& tile, scalar_t g, int i,
                                    scalar_t (&gradient)[kDims]) {
     for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
       const auto offset = tile.offset(tap, i);
       if (offset < 0) return;
       STN_UNROLL
-      for (int e = 0; e < kDims; ++e) gradient[e] += g * tile.derivative(tap, e, i) * plane[offset];
+      for (int e = 0; e < kDims; ++e) gradient[e] += g * tile.derivative(tap, e, i) * widen(plane[offset]);
     });
   }
 
-  static STN_HOST void add_second(const scalar_t* plane, const typename Prepare::tile_t& tile,
+  static STN_HOST void add_second(const storage_t* plane, const typename Prepare::tile_t& tile,
                                   const TileTangents<params_t>& directions, scalar_t g, int i, scalar_t (&gradient)[kDims]) {
     for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
       const auto offset = tile.offset(tap, i);
       if (offset < 0) return;
-      const scalar_t pixel = g * plane[offset];
+      const scalar_t pixel = g * widen(plane[offset]);
       STN_UNROLL
       for (int e = 0; e < kDims; ++e) {
         STN_UNROLL

@@ -33,20 +33,29 @@ inline void check_defined(const Tensor& tensor, const char* op, const char* argu
 }
 
 inline ScalarType check_dtype(const Tensor& tensor, const char* op, const char* argument) {
-  using torch::headeronly::ScalarType;
-  if (tensor.scalar_type() == ScalarType::Float) return stn::ScalarType::kFloat;
-  if (tensor.scalar_type() == ScalarType::Double) return stn::ScalarType::kDouble;
-  throw std::runtime_error(
-      join(op, ": expected ", argument, " to be float32 or float64, got ", torch::headeronly::toString(tensor.scalar_type())));
+  switch (tensor.scalar_type()) {
+    case DType::Half:
+      return ScalarType::kHalf;
+    case DType::BFloat16:
+      return ScalarType::kBFloat16;
+    case DType::Float:
+      return ScalarType::kFloat;
+    case DType::Double:
+      return ScalarType::kDouble;
+    default:
+      throw std::runtime_error(join(op, ": expected ", argument, " to be float16, bfloat16, float32 or float64, got ",
+                                    torch::headeronly::toString(tensor.scalar_type())));
+  }
 }
 
-/// `tensor` has these sizes, and the dtype and device of `like`.
-inline void check_like(const Tensor& tensor, const Sizes& sizes, const Tensor& like, const char* op, const char* argument) {
+/// `tensor` has these sizes and this dtype, and the device of `like`.
+inline void check_like(const Tensor& tensor, const Sizes& sizes, DType dtype, const Tensor& like, const char* op,
+                       const char* argument) {
   check_defined(tensor, op, argument);
   check_value(sizes_of(tensor) == sizes, op, ": expected ", argument, " of shape ", text_of(sizes), ", got ",
               text_of(sizes_of(tensor)));
-  check_value(tensor.scalar_type() == like.scalar_type(), op, ": expected ", argument, " of dtype ",
-              torch::headeronly::toString(like.scalar_type()), ", got ", torch::headeronly::toString(tensor.scalar_type()));
+  check_value(tensor.scalar_type() == dtype, op, ": expected ", argument, " of dtype ", torch::headeronly::toString(dtype),
+              ", got ", torch::headeronly::toString(tensor.scalar_type()));
   check_value(tensor.device() == like.device(), op, ": expected ", argument, " on the device of the other arguments");
 }
 

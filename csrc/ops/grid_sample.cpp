@@ -15,6 +15,11 @@ struct Options {
   bool float_output;
 };
 
+/// A 16-bit input's output is float32 if float_output says so.
+DType output_dtype(const Tensor& input, const Options& options) {
+  return options.float_output ? accumulate_dtype(input.scalar_type()) : input.scalar_type();
+}
+
 Sizes output_sizes(const Tensor& input, const Tensor& grid) {
   Sizes sizes = sizes_of(grid);
   sizes.pop_back();
@@ -41,14 +46,14 @@ SampleCall make_call(const Tensor& input, const Tensor& grid, const Options& opt
   check_shapes(input, grid, op);
   SampleCall call{};
   call.dtype = check_dtype(input, op, "input");
-  check_like(grid, sizes_of(grid), input, op, "grid");
+  const bool mixes = accumulate_dtype(grid.scalar_type()) == accumulate_dtype(input.scalar_type());
+  check_like(grid, sizes_of(grid), mixes ? grid.scalar_type() : input.scalar_type(), input, op, "grid");
   call.mode = check_mode(kInterpolationModes, options.mode, op, "mode");
   check_value(!options.padding.empty(), op, ": expected padding with an entry, got []");
   call.padding = check_mode(kPaddingModes, options.padding[0], op, "padding");
   call.coordinates = check_mode(kCoordinateConventions, options.coordinates, op, "coordinates");
   check_supported(options.padding.size() == 1, op, ": padding with an entry an axis");
   check_supported(!options.fill_value, op, ": fill_value");
-  check_supported(!options.float_output, op, ": float_output");
   call.dims = static_cast<int>(input.dim() - 2);
   call.batch = input.size(0);
   call.channels = input.size(1);
@@ -60,18 +65,30 @@ SampleCall make_call(const Tensor& input, const Tensor& grid, const Options& opt
   return call;
 }
 
+/// A grid as kernels take it: of the type that is computed in, its spatial dims flat. 16-bit grids are copied once for that,
+/// which costs less than kernels for every pair of dtypes.
+Tensor computed_grid(const Tensor& grid) {
+  return with_flat_dims(converted(grid, accumulate_dtype(grid.scalar_type())), 1, grid.dim() - 1);
+}
+
+/// What kernels wrote or accumulated in the type that is computed in, rounded once to the dtype that is returned.
+void round_to(Tensor& result, const Tensor& like) {
+  if (result.defined()) result = converted(result, like.scalar_type());
+}
+
 /// input [N, C, *in], grid [N, *out, dims] -> output [N, C, *out]
 template <typename Backend>
 Tensor grid_sample(const Tensor& input, const Tensor& grid, int64_t mode, Sizes padding, int64_t coordinates,
                    OptionalTensor fill_value, bool float_output) {
-  SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, "grid_sample");
+  const Options options{mode, padding, coordinates, fill_value, float_output};
+  SampleCall call = make_call(input, grid, options, "grid_sample");
   Backend backend(input);
-  const Tensor flat_grid = with_flat_dims(grid, 1, grid.dim() - 1);
-  Tensor output = allocate(input, output_sizes(input, grid), false, memory_format_of(input));
+  Tensor output = allocate(input, output_dtype(input, options), output_sizes(input, grid), false, memory_format_of(input));
   if (output.numel() == 0) return output;
+  const Tensor flat_grid = computed_grid(grid);
   call.input = image_array(input, data_of(input));
   call.grid = grid_array(flat_grid, data_of(flat_grid));
-  call.output = output_array(output, output.mutable_data_ptr());
+  call.output = output_array(output, output.mutable_data_ptr(), input.scalar_type());
   backend.grid_sample(call);
   return output;
 }
@@ -86,29 +103,34 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
                                int64_t coordinates, OptionalTensor fill_value, bool float_output, std::vector<bool> output_mask,
                                bool /*deterministic*/) {
   const char* op = "grid_sample_backward";
-  SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, op);
-  check_like(grad_output, output_sizes(input, grid), input, op, "grad_output");
+  const Options options{mode, padding, coordinates, fill_value, float_output};
+  SampleCall call = make_call(input, grid, options, op);
+  check_like(grad_output, output_sizes(input, grid), output_dtype(input, options), input, op, "grad_output");
   check_value(output_mask.size() == 3, op, ": expected output_mask with 3 entries, got ", output_mask.size());
   check_value(!output_mask[2], op, ": expected output_mask[2] to be False without a fill_value");
   Backend backend(input);
-  const Tensor flat_grid = with_flat_dims(grid, 1, grid.dim() - 1);
-  const Tensor flat_grad_output = with_flat_dims(grad_output, 2, grad_output.dim());
+  const DType computed = accumulate_dtype(input.scalar_type());
   Gradients gradients;
   auto& [grad_input, grad_grid, grad_fill] = gradients;
   const bool empty = grad_output.numel() == 0;
   if (output_mask[0]) {
-    grad_input = allocate(input, sizes_of(input), true, memory_format_of(input));
+    grad_input = allocate(input, computed, sizes_of(input), true, memory_format_of(input));
     call.grad_input = image_array(grad_input, grad_input.mutable_data_ptr());
   }
   if (output_mask[1]) {
-    grad_grid = allocate(grid, sizes_of(grid), empty);
+    grad_grid = allocate(grid, computed, sizes_of(grid), empty);
     call.grad_grid = grid_array(grad_grid, grad_grid.mutable_data_ptr());
   }
-  if (empty) return gradients;
-  call.input = image_array(input, data_of(input));
-  call.grid = grid_array(flat_grid, data_of(flat_grid));
-  call.grad_output = output_array(flat_grad_output, data_of(flat_grad_output));
-  backend.grid_sample_backward(call);
+  if (!empty) {
+    const Tensor flat_grid = computed_grid(grid);
+    const Tensor flat_grad_output = with_flat_dims(grad_output, 2, grad_output.dim());
+    call.input = image_array(input, data_of(input));
+    call.grid = grid_array(flat_grid, data_of(flat_grid));
+    call.grad_output = output_array(flat_grad_output, data_of(flat_grad_output), input.scalar_type());
+    backend.grid_sample_backward(call);
+  }
+  round_to(grad_input, input);
+  round_to(grad_grid, grid);
   return gradients;
 }
 
@@ -123,14 +145,16 @@ SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTens
                                             Sizes padding, int64_t coordinates, OptionalTensor fill_value, bool float_output,
                                             std::vector<bool> output_mask, bool /*deterministic*/) {
   const char* op = "grid_sample_double_backward";
-  SampleCall call = make_call(input, grid, {mode, padding, coordinates, fill_value, float_output}, op);
+  const Options options{mode, padding, coordinates, fill_value, float_output};
+  SampleCall call = make_call(input, grid, options, op);
+  const DType computed = accumulate_dtype(input.scalar_type()), returned = output_dtype(input, options);
   check_value(output_mask.size() == 4, op, ": expected output_mask with 4 entries, got ", output_mask.size());
   check_value(!output_mask[3] && !t_fill, op, ": expected no t_fill and output_mask[3] to be False without a fill_value");
   check_value(grad_output || !(output_mask[1] || output_mask[2]), op,
               ": expected grad_output for the gradients of input and grid");
-  if (t_input) check_like(*t_input, sizes_of(input), input, op, "t_input");
-  if (t_grid) check_like(*t_grid, sizes_of(grid), input, op, "t_grid");
-  if (grad_output) check_like(*grad_output, output_sizes(input, grid), input, op, "grad_output");
+  if (t_input) check_like(*t_input, sizes_of(input), input.scalar_type(), input, op, "t_input");
+  if (t_grid) check_like(*t_grid, sizes_of(grid), grid.scalar_type(), input, op, "t_grid");
+  if (grad_output) check_like(*grad_output, output_sizes(input, grid), returned, input, op, "grad_output");
   Backend backend(input);
   const Sizes output = output_sizes(input, grid);
   int64_t outputs = 1;
@@ -139,32 +163,36 @@ SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTens
   SecondGradients gradients;
   auto& [grad_grad_output, grad_input, grad_grid, grad_fill] = gradients;
   if (output_mask[0]) {
-    grad_grad_output = allocate(input, output, empty, memory_format_of(input));
-    call.grad_grad_output = output_array(grad_grad_output, grad_grad_output.mutable_data_ptr());
+    grad_grad_output = allocate(input, returned, output, empty, memory_format_of(input));
+    call.grad_grad_output = output_array(grad_grad_output, grad_grad_output.mutable_data_ptr(), input.scalar_type());
   }
   if (output_mask[1]) {
-    grad_input = allocate(input, sizes_of(input), true, memory_format_of(input));
+    grad_input = allocate(input, computed, sizes_of(input), true, memory_format_of(input));
     call.grad_input = image_array(grad_input, grad_input.mutable_data_ptr());
   }
   if (output_mask[2]) {
-    grad_grid = allocate(grid, sizes_of(grid), empty);
+    grad_grid = allocate(grid, computed, sizes_of(grid), empty);
     call.grad_grid = grid_array(grad_grid, grad_grid.mutable_data_ptr());
   }
-  if (empty) return gradients;
-  std::vector<Tensor> kept;  // dense copies, until the kernels are through with them
-  const auto flat_grid = [&](const Tensor& tensor) {
-    kept.push_back(with_flat_dims(tensor, 1, tensor.dim() - 1));
-    return grid_array(kept.back(), data_of(kept.back()));
-  };
-  call.input = image_array(input, data_of(input));
-  call.grid = flat_grid(grid);
-  if (t_grid) call.tangent_grid = flat_grid(*t_grid);
-  if (t_input) call.tangent_input = image_array(*t_input, data_of(*t_input));
-  if (grad_output) {
-    kept.push_back(with_flat_dims(*grad_output, 2, grad_output->dim()));
-    call.grad_output = output_array(kept.back(), data_of(kept.back()));
+  if (!empty) {
+    std::vector<Tensor> kept;  // copies, until the kernels are through with them
+    const auto keep = [&](Tensor tensor) -> const Tensor& { return kept.emplace_back(std::move(tensor)); };
+    const auto flat_grid = [&](const Tensor& tensor) {
+      const Tensor& flat = keep(computed_grid(tensor));
+      return grid_array(flat, data_of(flat));
+    };
+    call.input = image_array(input, data_of(input));
+    call.grid = flat_grid(grid);
+    if (t_grid) call.tangent_grid = flat_grid(*t_grid);
+    if (t_input) call.tangent_input = image_array(*t_input, data_of(*t_input));
+    if (grad_output) {
+      const Tensor& flat = keep(with_flat_dims(*grad_output, 2, grad_output->dim()));
+      call.grad_output = output_array(flat, data_of(flat), input.scalar_type());
+    }
+    backend.grid_sample_double_backward(call);
   }
-  backend.grid_sample_double_backward(call);
+  round_to(grad_input, input);
+  round_to(grad_grid, grid);
   return gradients;
 }
 

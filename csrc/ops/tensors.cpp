@@ -28,10 +28,12 @@ std::string text_of(const Sizes& sizes) {
 }
 
 /// What failed is lost below torch 2.13, so its likely cause is said: sizes and dtype were checked before.
-[[noreturn]] static void throw_out_of_memory(const Sizes& sizes, const Tensor& like) {
+[[noreturn]] static void throw_out_of_memory(const Sizes& sizes, DType dtype) {
   throw std::runtime_error(join("stn_cuda: not enough memory for a tensor of shape ", text_of(sizes), " and dtype ",
-                                torch::headeronly::toString(like.scalar_type())));
+                                torch::headeronly::toString(dtype)));
 }
+
+DType accumulate_dtype(DType dtype) { return dtype == DType::Half || dtype == DType::BFloat16 ? DType::Float : dtype; }
 
 MemoryFormat memory_format_of(const Tensor& tensor) {
   const int64_t dims = tensor.dim() - 2;
@@ -47,15 +49,24 @@ MemoryFormat memory_format_of(const Tensor& tensor) {
   return dims == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
 }
 
-Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed, MemoryFormat format) {
+Tensor allocate(const Tensor& like, DType dtype, const Sizes& sizes, bool zeroed, MemoryFormat format) {
   try {
     if (format == MemoryFormat::Contiguous) {
-      return zeroed ? torch::stable::new_zeros(like, sizes) : torch::stable::new_empty(like, sizes);
+      return zeroed ? torch::stable::new_zeros(like, sizes, dtype) : torch::stable::new_empty(like, sizes, dtype);
     }
-    Tensor tensor = torch::stable::empty(sizes, like.scalar_type(), std::nullopt, like.device(), std::nullopt, format);
+    Tensor tensor = torch::stable::empty(sizes, dtype, std::nullopt, like.device(), std::nullopt, format);
     return zeroed ? torch::stable::zero_(tensor) : tensor;
   } catch (const std::exception&) {
-    throw_out_of_memory(sizes, like);
+    throw_out_of_memory(sizes, dtype);
+  }
+}
+
+Tensor converted(const Tensor& tensor, DType dtype) {
+  if (tensor.scalar_type() == dtype) return tensor;
+  try {
+    return torch::stable::to(tensor, dtype);
+  } catch (const std::exception&) {
+    throw_out_of_memory(sizes_of(tensor), dtype);
   }
 }
 
@@ -64,7 +75,7 @@ Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last) {
   try {
     return torch::stable::contiguous(tensor);
   } catch (const std::exception&) {
-    throw_out_of_memory(sizes_of(tensor), tensor);
+    throw_out_of_memory(sizes_of(tensor), tensor.scalar_type());
   }
 }
 
@@ -78,8 +89,9 @@ ImageArray image_array(const Tensor& tensor, void* data) {
   return array;
 }
 
-LocationArray output_array(const Tensor& tensor, void* data) {
-  return {data, stride_of(tensor, 0), flat_stride(tensor, 2, tensor.dim()).value_or(0), stride_of(tensor, 1)};
+LocationArray output_array(const Tensor& tensor, void* data, DType image_dtype) {
+  return {data, stride_of(tensor, 0), flat_stride(tensor, 2, tensor.dim()).value_or(0), stride_of(tensor, 1),
+          tensor.scalar_type() != image_dtype};
 }
 
 LocationArray grid_array(const Tensor& tensor, void* data) {

@@ -33,16 +33,25 @@ using torch::headeronly::MemoryFormat;
 /// channels_last or contiguous, by torch's own rule for strides (suggest_memory_format): results follow their input.
 MemoryFormat memory_format_of(const Tensor& tensor);
 
-/// Uninitialised or zeroed, dense, like `like` in dtype and device. Throws std::runtime_error where memory is short, as torch.
-Tensor allocate(const Tensor& like, const Sizes& sizes, bool zeroed = false, MemoryFormat format = MemoryFormat::Contiguous);
+using DType = torch::headeronly::ScalarType;
+
+/// What a dtype is computed in: float32 for those of 16 bits.
+DType accumulate_dtype(DType dtype);
+
+/// Uninitialised or zeroed, dense, on the device of `like`. Throws std::runtime_error where memory is short, as torch.
+Tensor allocate(const Tensor& like, DType dtype, const Sizes& sizes, bool zeroed = false,
+                MemoryFormat format = MemoryFormat::Contiguous);
+
+/// `tensor` itself if it has that dtype; else a copy in the same memory format.
+Tensor converted(const Tensor& tensor, DType dtype);
 
 /// `tensor` itself if its dims [first, last) can be walked with one stride, as a flat index wants; else a dense copy.
 Tensor with_flat_dims(const Tensor& tensor, int64_t first, int64_t last);
 
 /// [N, C, *in]
 ImageArray image_array(const Tensor& tensor, void* data);
-/// [N, C, *out], whose spatial dims are flat.
-LocationArray output_array(const Tensor& tensor, void* data);
+/// [N, C, *out], whose spatial dims are flat, of a call for images of that dtype.
+LocationArray output_array(const Tensor& tensor, void* data, DType image_dtype);
 /// [N, *out, dims], whose spatial dims are flat.
 LocationArray grid_array(const Tensor& tensor, void* data);
 
