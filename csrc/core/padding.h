@@ -101,6 +101,13 @@ struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
 class RuntimePadding {
  public:
   template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
+    value_t result{};
+    with(axis, Modes{}, [&](auto pad) { result = decltype(pad)::coordinate(x, axis, slope); });
+    return result;
+  }
+
+  template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
     value_t result{};
     with(axis, Modes{}, [&](auto pad) { result = decltype(pad)::finite(x, axis, slope); });

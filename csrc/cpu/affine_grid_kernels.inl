@@ -1,7 +1,7 @@
 // The affine grid's kernels of one instruction set; see sample_kernels.inl.
 #include "../core/affine_grid.h"
 #include "../core/dispatch.h"
-#include "../core/sample.h"
+#include "../core/params.h"
 #include "kernels.h"
 #include "partition.h"
 

@@ -1,5 +1,6 @@
 #pragma once
-#include "../core/sample.h"
+#include "../core/params.h"
+#include "../core/stencil.h"
 #include "partition.h"
 #include "vector.h"
 

@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(kThreads) grid_sample_kernel(const params_t pa
   const index_t i = static_cast<index_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= params.batch * params.locations) return;
   const index_t n = i / params.locations;
-  sample_location<kMode, Pad>(params, n, i - n * params.locations);
+  sample_location<kMode, Pad>(params, Visit<index_t>{n, i - n * params.locations, 0, 1});
 }
 
 }  // namespace stn::cuda

@@ -83,6 +83,7 @@ void check_derivatives(Random& random, PaddingMode padding) {
 template <typename scalar_t>
 struct Buffers {
   std::unique_ptr<scalar_t[]> input, grid, output, grad_output, grad_input, grad_grid;
+  std::unique_ptr<scalar_t[]> tangent_input, tangent_grid, grad_grad_output, second_grad_input, second_grad_grid;
   SampleCall call{};
 
   Buffers(Random& random, int dims, CoordinateConvention coordinates, PaddingMode padding) {
@@ -119,37 +120,77 @@ struct Buffers {
     call.grad_output.data = fill(grad_output, out, noise);
     call.grad_input.data = fill(grad_input, in, [] { return scalar_t(0); });
     call.grad_grid.data = fill(grad_grid, coordinates_count, [] { return scalar_t(NAN); });
+    fill(tangent_input, in, noise);
+    fill(tangent_grid, coordinates_count, noise);
+    fill(grad_grad_output, out, [] { return scalar_t(NAN); });
+    fill(second_grad_input, in, [] { return scalar_t(0); });
+    fill(second_grad_grid, coordinates_count, [] { return scalar_t(NAN); });
+  }
+
+  /// The same call for the second derivatives.
+  SampleCall second() const {
+    SampleCall second = call;
+    second.tangent_input = call.input;
+    second.tangent_input.data = tangent_input.get();
+    second.tangent_grid = call.grid;
+    second.tangent_grid.data = tangent_grid.get();
+    second.grad_grad_output = call.output;
+    second.grad_grad_output.data = grad_grad_output.get();
+    second.grad_input.data = second_grad_input.get();
+    second.grad_grid.data = second_grad_grid.get();
+    return second;
   }
 };
 
-/// Forward and backward stay inside their buffers, give finite numbers for any grid, and the backward is the transpose of the
-/// forward: <grad_output, output(input)> = <grad_input, input>, because the forward is linear in input.
+template <typename scalar_t>
+double dot(const std::unique_ptr<scalar_t[]>& a, const std::unique_ptr<scalar_t[]>& b, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    CHECK(std::isfinite(a[i]) && std::isfinite(b[i]), "%ld of %ld: %g, %g", long(i), long(count), double(a[i]), double(b[i]));
+    sum += double(a[i]) * double(b[i]);
+  }
+  return sum;
+}
+
+/// Forward, backward and double backward stay inside their buffers and give finite numbers for any grid. The first is linear in
+/// input, with the backward as its transpose; and with tangents tI and tx of input and grid, whose output has the tangent t,
+/// <grad_output, t> = <grad_input, tI> + <grad_grid, tx>, where what tx adds is <input, second grad_input>.
 template <typename scalar_t, int kDims, InterpolationMode kMode, typename Pad>
 void check_sampling(Random& random, PaddingMode padding) {
   for (const auto& convention : kCoordinateConventions) {
     for (int round = 0; round < 300; ++round) {
       const Buffers<scalar_t> buffers(random, kDims, convention.value, padding);
       const SampleCall& call = buffers.call;
-      const SampleParams<kDims, scalar_t, int32_t> params(call);
+      using params_t = SampleParams<kDims, scalar_t, int32_t>;
+      const params_t params(call), second(buffers.second());
+      const auto add = [](scalar_t* to, scalar_t value) { *to += value; };
       for (int32_t n = 0; n < params.batch; ++n) {
         for (int32_t location = 0; location < params.locations; ++location) {
-          sample_location<kMode, Pad>(params, n, location);
-          sample_location_backward<kMode, Pad>(params, n, location, [](scalar_t* at, scalar_t value) { *at += value; });
+          const Visit<int32_t> at{n, location, 0, 1};
+          scalar_t gradient[kDims] = {}, second_gradient[kDims] = {};
+          sample_location<kMode, Pad>(params, at);
+          sample_location_backward<kMode, Pad>(params, at, add, gradient);
+          params.source.store_gradient(n, location, gradient);
+          sample_location_double_backward<kMode, Pad>(second, at, add, second_gradient);
+          second.source.store_gradient(n, location, second_gradient);
         }
       }
-      double forward = 0, transposed = 0;
-      for (int64_t i = 0; i < call.batch * call.channels * call.locations; ++i) {
-        CHECK(std::isfinite(buffers.output[i]), "output[%ld]", long(i));
-        forward += double(buffers.output[i]) * double(buffers.grad_output[i]);
-      }
-      for (int64_t i = 0; i < call.batch * call.input.batch_stride; ++i) {
-        transposed += double(buffers.grad_input[i]) * double(buffers.input[i]);
-      }
-      for (int64_t i = 0; i < call.batch * call.locations * kDims; ++i) {
-        CHECK(std::isfinite(buffers.grad_grid[i]), "grad_grid[%ld]", long(i));
-        CHECK(Interpolation<kMode>::kDifferentiable || buffers.grad_grid[i] == 0, "grad_grid[%ld] of nearest", long(i));
-      }
+      const int64_t in = call.batch * call.input.batch_stride, out = call.batch * call.channels * call.locations;
+      const int64_t coordinates = call.batch * call.locations * kDims;
+      const double forward = dot(buffers.output, buffers.grad_output, out);
+      const double transposed = dot(buffers.grad_input, buffers.input, in);
       CHECK(std::fabs(forward - transposed) < 1e-4, "forward %g, its transpose %g", forward, transposed);
+      const double along_input = dot(buffers.grad_input, buffers.tangent_input, in);
+      const double along_grid = dot(buffers.grad_grid, buffers.tangent_grid, coordinates);
+      const double tangent = dot(buffers.grad_grad_output, buffers.grad_output, out);
+      const double second_input = dot(buffers.second_grad_input, buffers.input, in);
+      const double scale = 1 + std::fabs(along_input) + std::fabs(along_grid);
+      CHECK(std::fabs(tangent - along_input - along_grid) < 1e-4 * scale, "%g, %g, %g", tangent, along_input, along_grid);
+      CHECK(std::fabs(second_input - along_grid) < 1e-4 * scale, "%g, %g", second_input, along_grid);
+      dot(buffers.second_grad_grid, buffers.second_grad_grid, coordinates);
+      for (int64_t i = 0; i < coordinates && !Interpolation<kMode>::kDifferentiable; ++i) {
+        CHECK(buffers.grad_grid[i] == 0 && buffers.second_grad_grid[i] == 0, "grad_grid[%ld] of nearest", long(i));
+      }
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
+#include "../../csrc/core/sample.h"
 #include "../../csrc/cpu/tile.h"
 #include "checks.h"
 
@@ -40,7 +41,7 @@ void check_tiles(Random& random, PaddingMode padding) {
       const SampleParams<kDims, scalar_t, int64_t> params(call);
       cpu::prepare<Pad, WideLanes<scalar_t>>(params, params.input.axis_stride, 0, 0, count, tile);
       for (int i = 0; i < count; ++i) {
-        const auto stencil = stencil_at<kMode, Pad, 1>(params, 0, i);
+        const auto stencil = stencil_at<kMode, Pad, 1>(params, Visit<int64_t>{0, i, 0, 1});
         for (int tap = 0; tap < stencil.kTaps; ++tap) {
           CHECK((tile.offset(tap, i) >= 0) == stencil.inside(tap), "tap %d is inside in one only", tap);
           if (!stencil.inside(tap)) continue;
