@@ -1,5 +1,5 @@
 #pragma once
-#include "numeric.h"
+#include "params.h"
 
 namespace stn {
 
@@ -16,8 +16,8 @@ STN_HOST_DEVICE scalar_t base_coordinate(int64_t i, int64_t size, bool align_cor
 
 /// The base coordinate, with a 1 behind it for theta's translation, of the first location of a row (a run along x). Rows are
 /// numbered in the order of locations.
-template <int kDims, typename scalar_t>
-STN_HOST_DEVICE void base_of_row(int64_t row, const int64_t* size, bool align_corners, scalar_t (&base)[kDims + 1]) {
+template <int kDims, typename index_t, typename scalar_t>
+STN_HOST_DEVICE void base_of_row(index_t row, const index_t (&size)[kDims], bool align_corners, scalar_t (&base)[kDims + 1]) {
   base[0] = base_coordinate<scalar_t>(0, size[0], align_corners);
   STN_UNROLL
   for (int e = 1; e < kDims; ++e) {
@@ -50,5 +50,59 @@ STN_HOST_DEVICE void add_theta_gradient(const scalar_t (&grad_coordinate)[kDims]
     for (int j = 0; j <= kDims; ++j) sum[e][j] += double(grad_coordinate[e]) * double(base[j]);
   }
 }
+
+/// An AffineGridCall as the kernels of one instantiation see it. `chunks`: the partial sums that an image's gradient has.
+template <int kDims_, typename storage_t_, typename index_t_>
+struct AffineGridParams {
+  static constexpr int kDims = kDims_, kEntries = kDims * (kDims + 1);
+  using storage_t = storage_t_;
+  using scalar_t = accumulate_t<storage_t>;
+  using index_t = index_t_;
+
+  const scalar_t* theta;
+  index_t theta_stride[3];
+  Locations<storage_t, index_t> grid;
+  index_t size[kDims];
+  bool align_corners;
+  index_t batch, locations, chunks;
+  double* partial;        // [N, chunks, dims, dims + 1]
+  storage_t* grad_theta;  // [N, dims, dims + 1]
+
+  STN_HOST AffineGridParams(const AffineGridCall& call, int64_t chunks)
+      : theta(static_cast<const scalar_t*>(call.theta)),
+        grid(call.grid),
+        align_corners(call.align_corners),
+        batch(static_cast<index_t>(call.batch)),
+        locations(1),
+        chunks(static_cast<index_t>(chunks)),
+        partial(call.partial),
+        grad_theta(static_cast<storage_t*>(call.grad_theta)) {
+    for (int i = 0; i < 3; ++i) theta_stride[i] = static_cast<index_t>(call.theta_stride[i]);
+    for (int e = 0; e < kDims; ++e) {
+      size[e] = static_cast<index_t>(call.size[e]);
+      locations *= size[e];
+    }
+  }
+
+  STN_HOST_DEVICE void load_theta(index_t n, scalar_t (&result)[kDims][kDims + 1]) const {
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) {
+      STN_UNROLL
+      for (int j = 0; j <= kDims; ++j) result[e][j] = theta[n * theta_stride[0] + e * theta_stride[1] + j * theta_stride[2]];
+    }
+  }
+
+  STN_HOST_DEVICE void base_of_location(index_t location, scalar_t (&base)[kDims + 1]) const {
+    const index_t row = location / size[0];
+    base_of_row(row, size, align_corners, base);
+    base[0] = base_coordinate<scalar_t>(location - row * size[0], size[0], align_corners);
+  }
+
+  /// The sum of an image's partial sums, rounded once.
+  STN_HOST_DEVICE void store_grad_theta(index_t n, const double (&sum)[kEntries]) const {
+    STN_UNROLL
+    for (int i = 0; i < kEntries; ++i) grad_theta[n * kEntries + i] = narrow<storage_t>(static_cast<scalar_t>(sum[i]));
+  }
+};
 
 }  // namespace stn

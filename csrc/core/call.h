@@ -61,6 +61,7 @@ struct AffineGridCall {
   const void* theta;       // [N, dims, dims + 1], forward
   int64_t theta_stride[3];
   void* grad_theta;    // dense [N, dims, dims + 1], backward
+  double* partial;     // scratch of the backward: as many as the backend says
   LocationArray grid;  // written by the forward, the cotangent of the backward
 };
 

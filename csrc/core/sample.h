@@ -68,12 +68,14 @@ STN_HOST_DEVICE void sample_location_double_backward(const params_t& params, con
                                                      Add add, typename params_t::scalar_t (&gradient)[params_t::kDims]) {
   using scalar_t = typename params_t::scalar_t;
   constexpr int kDims = params_t::kDims;
-  const bool along_grid = Interpolation<kMode>::kDifferentiable && params.tangent_grid.data;
-  const bool wants_grid = Interpolation<kMode>::kDifferentiable && params.source.grad_grid;
-  scalar_t tangent[kDims];
+  constexpr bool kBends = Interpolation<kMode>::kDifferentiable;
+  const bool wants_grid = kBends && params.source.grad_grid;
+  scalar_t tangent[kDims] = {};
   STN_UNROLL
-  for (int e = 0; e < kDims; ++e) tangent[e] = along_grid ? params.tangent_grid.load(at.n, e, at.location) : scalar_t(0);
-  const auto stencil = stencil_at<kMode, Pad, 2>(params, at);
+  for (int e = 0; e < kDims; ++e) {
+    if (kBends && params.tangent_grid.data) tangent[e] = params.tangent_grid.load(at.n, e, at.location);
+  }
+  const auto stencil = stencil_at<kMode, Pad, kBends ? 2 : 0>(params, at);
   for (typename params_t::index_t c = at.channel; c < params.channels; c += at.channel_step) {
     const scalar_t grad_output = params.grad_output.data ? params.grad_output.load(at.n, c, at.location) : scalar_t(0);
     scalar_t sum = 0;
@@ -83,27 +85,29 @@ STN_HOST_DEVICE void sample_location_double_backward(const params_t& params, con
         const auto offset = stencil.offset(tap, params.tangent_input.axis_stride);
         const scalar_t moved = widen(params.tangent_input.plane(at.n, c)[offset]);
         sum += stencil.weight(tap) * moved;
-        if (wants_grid) {
+        if constexpr (kBends) {
           STN_UNROLL
-          for (int e = 0; e < kDims; ++e) gradient[e] += grad_output * moved * stencil.derivative(tap, e);
+          for (int e = 0; e < kDims && wants_grid; ++e) gradient[e] += grad_output * moved * stencil.derivative(tap, e);
         }
       }
-      if (!along_grid) return;
-      const scalar_t pixel = widen(params.input.plane(at.n, c)[stencil.offset(tap, params.input.axis_stride)]);
-      scalar_t slope = 0;  // of the weight, along the tangent
-      STN_UNROLL
-      for (int e = 0; e < kDims; ++e) slope += tangent[e] * stencil.derivative(tap, e);
-      sum += slope * pixel;
-      if (params.grad_input.data) {
-        add(params.grad_input.plane(at.n, c) + stencil.offset(tap, params.grad_input.axis_stride), grad_output * slope);
-      }
-      if (!wants_grid) return;
-      STN_UNROLL
-      for (int e = 0; e < kDims; ++e) {
-        scalar_t bend = 0;
+      if constexpr (kBends) {
+        if (!params.tangent_grid.data) return;
+        const scalar_t pixel = widen(params.input.plane(at.n, c)[stencil.offset(tap, params.input.axis_stride)]);
+        scalar_t slope = 0;  // of the weight, along the tangent
         STN_UNROLL
-        for (int f = 0; f < kDims; ++f) bend += tangent[f] * stencil.second_derivative(tap, e, f);
-        gradient[e] += grad_output * pixel * bend;
+        for (int e = 0; e < kDims; ++e) slope += tangent[e] * stencil.derivative(tap, e);
+        sum += slope * pixel;
+        if (params.grad_input.data) {
+          add(params.grad_input.plane(at.n, c) + stencil.offset(tap, params.grad_input.axis_stride), grad_output * slope);
+        }
+        if (!wants_grid) return;
+        STN_UNROLL
+        for (int e = 0; e < kDims; ++e) {
+          scalar_t bend = 0;
+          STN_UNROLL
+          for (int f = 0; f < kDims; ++f) bend += tangent[f] * stencil.second_derivative(tap, e, f);
+          gradient[e] += grad_output * pixel * bend;
+        }
       }
     });
     if (params.grad_grad_output.data) params.grad_grad_output.store(at.n, c, at.location, sum);

@@ -15,6 +15,8 @@ void grid_sample_double_backward(const SampleCall& call);
 
 void affine_grid(const AffineGridCall& call);
 void affine_grid_backward(const AffineGridCall& call);
+/// How many doubles affine_grid_backward wants in call.partial.
+int64_t affine_grid_partials(const AffineGridCall& call);
 
 /// For tests: runs the kernels of set `index` of instruction_set.h from now on, those of the best one for -1. Returns how
 /// many sets this machine has.

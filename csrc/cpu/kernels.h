@@ -12,9 +12,9 @@ struct Kernels {
   void (*grad_grad_output)(const SampleCall&, int64_t begin, int64_t end);
   void (*second_grad_grid)(const SampleCall&, int64_t begin, int64_t end);
   void (*second_grad_input)(const SampleCall&, int64_t begin, int64_t end);
-  void (*affine_grid)(const AffineGridCall&, int64_t begin, int64_t end);  // RowUnits; writes grid
-  void (*affine_grid_partial)(const AffineGridCall&, double* partial, int64_t begin, int64_t end);
-  // RowUnits; writes partial[unit][dims][dims + 1]
+  void (*affine_grid)(const AffineGridCall&, int64_t begin, int64_t end);          // RowUnits; writes grid
+  void (*affine_grid_partial)(const AffineGridCall&, int64_t begin, int64_t end);  // RowUnits; writes partial[unit]
+  void (*affine_grid_sum)(const AffineGridCall&, int64_t begin, int64_t end);      // images; writes grad_theta
 };
 
 extern const Kernels kKernelsBaseline;

@@ -7,7 +7,7 @@
 #include "second_kernels.inl"
 
 namespace stn::cpu {
-const Kernels kKernelsAvx512{forward,          grad_grid,         grad_input,  grad_grad_output,
-                             second_grad_grid, second_grad_input, affine_grid, affine_grid_partial};
+const Kernels kKernelsAvx512{forward,           grad_grid,   grad_input,          grad_grad_output, second_grad_grid,
+                             second_grad_input, affine_grid, affine_grid_partial, affine_grid_sum};
 }
 #endif

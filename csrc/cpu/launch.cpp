@@ -1,9 +1,7 @@
 // Chooses the instruction set and shares the units of work out to threads.
 #include <atomic>
 #include <stdexcept>
-#include <vector>
 
-#include "../core/dispatch.h"
 #include "cpu.h"
 #include "instruction_set.h"
 #include "kernels.h"
@@ -75,21 +73,14 @@ void affine_grid(const AffineGridCall& call) {
                  [&](int64_t begin, int64_t end) { kernels().affine_grid(call, begin, end); });
 }
 
+int64_t affine_grid_partials(const AffineGridCall& call) { return RowUnits(call).count * call.dims * (call.dims + 1); }
+
 /// In two stages: a partial sum a unit, then the units of an image in order, both in double.
 void affine_grid_backward(const AffineGridCall& call) {
   const RowUnits units(call);
-  const int64_t width = call.dims * (call.dims + 1);
-  std::vector<double> partial(units.count * width);
   parallel_units(units.count, call.batch * units.rows * call.size[0] * 8,
-                 [&](int64_t begin, int64_t end) { kernels().affine_grid_partial(call, partial.data(), begin, end); });
-  for (int64_t i = 0; i < call.batch * width; ++i) {
-    double sum = 0;
-    for (int64_t unit = 0; unit < units.chunks; ++unit) sum += partial[(i / width * units.chunks + unit) * width + i % width];
-    dispatch_dtype(call.dtype, [&](auto zero) {
-      using storage_t = decltype(zero);
-      static_cast<storage_t*>(call.grad_theta)[i] = narrow<storage_t>(static_cast<accumulate_t<storage_t>>(sum));
-    });
-  }
+                 [&](int64_t begin, int64_t end) { kernels().affine_grid_partial(call, begin, end); });
+  kernels().affine_grid_sum(call, 0, call.batch);
 }
 
 }  // namespace stn::cpu

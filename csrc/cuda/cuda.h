@@ -8,6 +8,19 @@ namespace stn::cuda {
 
 int grid_sample(const SampleCall& call, void* stream);
 
+/// Several locations may add to one pixel of grad_input, by atomics and in any order; or, if `deterministic`, in the order of
+/// locations, which is slow. Everything else has the same bits always. (So for the double backward.)
+int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream);
+int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream);
+
+int affine_grid(const AffineGridCall& call, void* stream);
+int affine_grid_backward(const AffineGridCall& call, void* stream);
+/// How many doubles affine_grid_backward wants in call.partial.
+int64_t affine_grid_partials(const AffineGridCall& call);
+
 const char* error_string(int error);
+
+/// For tests: from this many elements on, a call takes 64-bit indices. Returns what it was.
+int64_t use_index_limit(int64_t limit);
 
 }  // namespace stn::cuda

@@ -61,6 +61,8 @@ Tensor affine_grid_backward(const Tensor& grad_grid, Sizes size, bool align_corn
   if (empty) return grad_theta;
   call.grid = grid_array(flat, data_of(flat));
   call.grad_theta = grad_theta.mutable_data_ptr();
+  Tensor partial = allocate(grad_grid, DType::Double, {backend.affine_grid_partials(call)});
+  call.partial = static_cast<double*>(partial.mutable_data_ptr());
   backend.affine_grid_backward(call);
   return grad_theta;
 }
@@ -74,8 +76,19 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stn_cuda, m) {
   m.def("affine_grid_backward(Tensor grad_grid, SymInt[] size, bool align_corners) -> Tensor");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) {
-  m.impl("affine_grid", TORCH_BOX(&stn::ops::affine_grid<stn::ops::CpuBackend>));
-  m.impl("_affine_grid", TORCH_BOX(&stn::ops::affine_grid<stn::ops::CpuBackend>));
-  m.impl("affine_grid_backward", TORCH_BOX(&stn::ops::affine_grid_backward<stn::ops::CpuBackend>));
+namespace {
+
+template <typename Backend, typename library_t>
+void register_kernels(library_t& m) {
+  m.impl("affine_grid", TORCH_BOX(&stn::ops::affine_grid<Backend>));
+  m.impl("_affine_grid", TORCH_BOX(&stn::ops::affine_grid<Backend>));
+  m.impl("affine_grid_backward", TORCH_BOX(&stn::ops::affine_grid_backward<Backend>));
 }
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) { register_kernels<stn::ops::CpuKeyBackend>(m); }
+
+#if defined(STN_WITH_CUDA)
+STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CUDA, m) { register_kernels<stn::ops::CudaBackend>(m); }
+#endif

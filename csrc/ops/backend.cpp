@@ -4,10 +4,9 @@
 #include <dlfcn.h>
 
 namespace stn::ops {
-namespace {
 
-/// torch's current stream. The stable ABI hands a stream's handle out only from torch 2.13 on, so the function below it is
-/// looked up in the library that has it: the library of a CPU-only torch doesn't exist, and this one must load there too.
+/// The stable ABI hands a stream's handle out only from torch 2.13 on, so the function below it is looked up in the library
+/// that has it: the library of a CPU-only torch doesn't exist, and this one must load there too.
 void* current_stream(int32_t device) {
   using function_t = int32_t (*)(int32_t device, void** stream);
   static const function_t function = [] {
@@ -19,14 +18,6 @@ void* current_stream(int32_t device) {
     throw std::runtime_error("stn_cuda: a CUDA tensor, but this PyTorch does not tell its current CUDA stream");
   }
   return stream;
-}
-
-}  // namespace
-
-CudaBackend::CudaBackend(const Tensor& on) : guard_(on.get_device_index()), stream_(current_stream(on.get_device_index())) {}
-
-void CudaBackend::check(int error) {
-  if (error != 0) throw std::runtime_error(join("stn_cuda: CUDA error ", error, ": ", cuda::error_string(error)));
 }
 
 }  // namespace stn::ops

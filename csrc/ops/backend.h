@@ -1,7 +1,7 @@
 #pragma once
 #include "../cpu/cpu.h"
 #include "checks.h"
-#if defined(STN_WITH_CUDA)
+#if defined(STN_WITH_CUDA) || defined(STN_EMULATED)
 #include "../cuda/cuda.h"
 #endif
 
@@ -13,25 +13,55 @@ namespace stn::ops {
 struct CpuBackend {
   explicit CpuBackend(const Tensor&) {}
   void grid_sample(const SampleCall& call) { cpu::grid_sample(call); }
-  void grid_sample_backward(const SampleCall& call) { cpu::grid_sample_backward(call); }
-  void grid_sample_double_backward(const SampleCall& call) { cpu::grid_sample_double_backward(call); }
+  void grid_sample_backward(const SampleCall& call, bool /*deterministic: always*/) { cpu::grid_sample_backward(call); }
+  void grid_sample_double_backward(const SampleCall& call, bool) { cpu::grid_sample_double_backward(call); }
   void affine_grid(const AffineGridCall& call) { cpu::affine_grid(call); }
   void affine_grid_backward(const AffineGridCall& call) { cpu::affine_grid_backward(call); }
+  int64_t affine_grid_partials(const AffineGridCall& call) { return cpu::affine_grid_partials(call); }
 };
 
-#if defined(STN_WITH_CUDA)
-/// The current stream of the tensors' device, and that device made current. Only the forward has a kernel so far: the
-/// others are not registered for CUDA.
-class CudaBackend {
+#if defined(STN_WITH_CUDA) || defined(STN_EMULATED)
+/// The launchers of csrc/cuda, on a stream.
+class CudaLaunchers {
  public:
-  explicit CudaBackend(const Tensor& on);
+  explicit CudaLaunchers(void* stream) : stream_(stream) {}
   void grid_sample(const SampleCall& call) { check(cuda::grid_sample(call, stream_)); }
+  void grid_sample_backward(const SampleCall& call, bool deterministic) {
+    check(cuda::grid_sample_backward(call, deterministic, stream_));
+  }
+  void grid_sample_double_backward(const SampleCall& call, bool deterministic) {
+    check(cuda::grid_sample_double_backward(call, deterministic, stream_));
+  }
+  void affine_grid(const AffineGridCall& call) { check(cuda::affine_grid(call, stream_)); }
+  void affine_grid_backward(const AffineGridCall& call) { check(cuda::affine_grid_backward(call, stream_)); }
+  int64_t affine_grid_partials(const AffineGridCall& call) { return cuda::affine_grid_partials(call); }
 
  private:
-  static void check(int error);
-  torch::stable::accelerator::DeviceGuard guard_;
+  static void check(int error) {
+    if (error != 0) throw std::runtime_error(join("stn_cuda: CUDA error ", error, ": ", cuda::error_string(error)));
+  }
   void* stream_;
 };
+#endif
+
+#if defined(STN_WITH_CUDA)
+/// torch's current stream of a device. Throws std::runtime_error if this torch doesn't tell.
+void* current_stream(int32_t device);
+
+/// The tensors' device made current, and its current stream.
+struct CudaBackend : private torch::stable::accelerator::DeviceGuard, public CudaLaunchers {
+  explicit CudaBackend(const Tensor& on)
+      : DeviceGuard(on.get_device_index()), CudaLaunchers(current_stream(on.get_device_index())) {}
+};
+#endif
+
+#if defined(STN_EMULATED)
+/// The same launchers compiled for the host (tests/native/emulation), for tensors of the CPU.
+struct CpuKeyBackend : CudaLaunchers {
+  explicit CpuKeyBackend(const Tensor&) : CudaLaunchers(nullptr) {}
+};
+#else
+using CpuKeyBackend = CpuBackend;
 #endif
 
 }  // namespace stn::ops

@@ -96,12 +96,12 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, int64_t mode, Sizes 
 using Gradients = std::tuple<Tensor, Tensor, Tensor>;
 
 /// grad_output [N, C, *out] and the forward's arguments -> grad_input [N, C, *in], grad_grid [N, *out, dims], grad_fill.
-/// What output_mask does not ask for is an undefined tensor, None in Python: neither allocated nor computed. The CPU's
-/// result is deterministic whatever `deterministic` says.
+/// What output_mask does not ask for is an undefined tensor, None in Python: neither allocated nor computed. A backend's
+/// results are the same bits always, CUDA's grad_input only if `deterministic` asks for it.
 template <typename Backend>
 Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, const Tensor& grid, int64_t mode, Sizes padding,
                                int64_t coordinates, OptionalTensor fill_value, bool float_output, std::vector<bool> output_mask,
-                               bool /*deterministic*/) {
+                               bool deterministic) {
   const char* op = "grid_sample_backward";
   const Options options{mode, padding, coordinates, fill_value, float_output};
   SampleCall call = make_call(input, grid, options, op);
@@ -127,7 +127,7 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
     call.input = image_array(input, data_of(input));
     call.grid = grid_array(flat_grid, data_of(flat_grid));
     call.grad_output = output_array(flat_grad_output, data_of(flat_grad_output), input.scalar_type());
-    backend.grid_sample_backward(call);
+    backend.grid_sample_backward(call, deterministic);
   }
   round_to(grad_input, input);
   round_to(grad_grid, grid);
@@ -143,7 +143,7 @@ template <typename Backend>
 SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTensor t_grid, OptionalTensor t_fill,
                                             OptionalTensor grad_output, const Tensor& input, const Tensor& grid, int64_t mode,
                                             Sizes padding, int64_t coordinates, OptionalTensor fill_value, bool float_output,
-                                            std::vector<bool> output_mask, bool /*deterministic*/) {
+                                            std::vector<bool> output_mask, bool deterministic) {
   const char* op = "grid_sample_double_backward";
   const Options options{mode, padding, coordinates, fill_value, float_output};
   SampleCall call = make_call(input, grid, options, op);
@@ -189,7 +189,7 @@ SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTens
       const Tensor& flat = keep(with_flat_dims(*grad_output, 2, grad_output->dim()));
       call.grad_output = output_array(flat, data_of(flat), input.scalar_type());
     }
-    backend.grid_sample_double_backward(call);
+    backend.grid_sample_double_backward(call, deterministic);
   }
   round_to(grad_input, input);
   round_to(grad_grid, grid);
@@ -213,16 +213,20 @@ STABLE_TORCH_LIBRARY_FRAGMENT(stn_cuda, m) {
       ", bool[4] output_mask, bool deterministic) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) {
-  m.impl("grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CpuBackend>));
-  m.impl("_grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CpuBackend>));
-  m.impl("grid_sample_backward", TORCH_BOX(&stn::ops::grid_sample_backward<stn::ops::CpuBackend>));
-  m.impl("grid_sample_double_backward", TORCH_BOX(&stn::ops::grid_sample_double_backward<stn::ops::CpuBackend>));
+namespace {
+
+template <typename Backend, typename library_t>
+void register_kernels(library_t& m) {
+  m.impl("grid_sample", TORCH_BOX(&stn::ops::grid_sample<Backend>));
+  m.impl("_grid_sample", TORCH_BOX(&stn::ops::grid_sample<Backend>));
+  m.impl("grid_sample_backward", TORCH_BOX(&stn::ops::grid_sample_backward<Backend>));
+  m.impl("grid_sample_double_backward", TORCH_BOX(&stn::ops::grid_sample_double_backward<Backend>));
 }
 
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) { register_kernels<stn::ops::CpuKeyBackend>(m); }
+
 #if defined(STN_WITH_CUDA)
-STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CUDA, m) {
-  m.impl("grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CudaBackend>));
-  m.impl("_grid_sample", TORCH_BOX(&stn::ops::grid_sample<stn::ops::CudaBackend>));
-}
+STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CUDA, m) { register_kernels<stn::ops::CudaBackend>(m); }
 #endif

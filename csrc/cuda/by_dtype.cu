@@ -1,0 +1,69 @@
+// The backend's functions: the choice of the dtype's kernels, and of what stands for a call that has to be deterministic.
+#include <atomic>
+
+#include "cuda.h"
+#include "kernels.h"
+#include "mapping.h"
+#include "platform.h"
+
+namespace stn::cuda {
+namespace {
+
+constexpr int64_t kIndexLimit = INT32_MAX / 2;
+std::atomic<int64_t> chosen_limit{kIndexLimit};
+
+const Kernels& kernels_of(ScalarType dtype) {
+  switch (dtype) {
+    case ScalarType::kHalf:
+      return kKernelsHalf;
+    case ScalarType::kBFloat16:
+      return kKernelsBFloat16;
+    case ScalarType::kFloat:
+      return kKernelsFloat;
+    case ScalarType::kDouble:
+      return kKernelsDouble;
+  }
+  return kKernelsFloat;
+}
+
+using Launcher = int (*)(const SampleCall&, void* stream);
+
+/// grad_input by the ordered kernel, everything else by the one that would add to it by atomics.
+int in_order(Launcher all, Launcher grad_input, const SampleCall& call, void* stream) {
+  SampleCall only = call, others = call;
+  others.grad_input.data = nullptr;
+  only.grad_grid.data = only.grad_grad_output.data = nullptr;
+  const int error = call.grad_grid.data || call.grad_grad_output.data ? all(others, stream) : 0;
+  return error != 0 || !call.grad_input.data ? error : grad_input(only, stream);
+}
+
+}  // namespace
+
+int64_t index_limit() { return chosen_limit.load(std::memory_order_relaxed); }
+int64_t use_index_limit(int64_t limit) { return chosen_limit.exchange(limit > 0 ? limit : kIndexLimit); }
+
+int grid_sample(const SampleCall& call, void* stream) { return kernels_of(call.dtype).forward(call, stream); }
+
+int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream) {
+  const Kernels& kernels = kernels_of(call.dtype);
+  if (!deterministic) return kernels.backward(call, stream);
+  return in_order(kernels.backward, kernels.ordered_grad_input, call, stream);
+}
+
+int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream) {
+  const Kernels& kernels = kernels_of(call.dtype);
+  if (!deterministic) return kernels.double_backward(call, stream);
+  return in_order(kernels.double_backward, kernels.ordered_second_grad_input, call, stream);
+}
+
+int affine_grid(const AffineGridCall& call, void* stream) { return kernels_of(call.dtype).affine_grid(call, stream); }
+
+int affine_grid_backward(const AffineGridCall& call, void* stream) {
+  return kernels_of(call.dtype).affine_grid_backward(call, stream);
+}
+
+int64_t affine_grid_partials(const AffineGridCall& call) { return call.batch * chunks_of(call) * call.dims * (call.dims + 1); }
+
+const char* error_string(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
+
+}  // namespace stn::cuda

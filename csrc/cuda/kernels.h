@@ -1,0 +1,23 @@
+#pragma once
+#include "../core/call.h"
+
+namespace stn::cuda {
+
+/// The kernels for images stored in one dtype, behind their launchers: each chooses mapping, index width and instantiation.
+/// Results are a cudaError_t as int.
+struct Kernels {
+  int (*forward)(const SampleCall&, void* stream);
+  int (*backward)(const SampleCall&, void* stream);         // adds to grad_input by atomics
+  int (*double_backward)(const SampleCall&, void* stream);  // likewise
+  int (*ordered_grad_input)(const SampleCall&, void* stream);
+  int (*ordered_second_grad_input)(const SampleCall&, void* stream);
+  int (*affine_grid)(const AffineGridCall&, void* stream);
+  int (*affine_grid_backward)(const AffineGridCall&, void* stream);
+};
+
+extern const Kernels kKernelsHalf, kKernelsBFloat16, kKernelsFloat, kKernelsDouble;
+
+/// From this many elements on a call takes 64-bit indices: as far as int32_t goes, with room for taps and idle threads.
+int64_t index_limit();
+
+}  // namespace stn::cuda

@@ -1,0 +1,134 @@
+#pragma once
+#include "../core/dispatch.h"
+#include "affine_grid_kernels.cuh"
+#include "kernels.h"
+#include "sample_kernels.cuh"
+
+// The launchers of one dtype; kernels_<dtype>.cu instantiates them. The table of instantiations:
+//
+//   indices    bilinear, nearest             bicubic
+//   32 bits    a kernel for every padding    padding at run time
+//   64 bits    padding at run time           padding at run time
+
+namespace stn::cuda {
+namespace {
+
+// What is launched, as types: a kernel for each of a call's template arguments, and how many threads it wants.
+struct Forward {
+  template <InterpolationMode kMode, typename Pad, typename params_t>
+  static auto kernel() {
+    return &grid_sample_kernel<kMode, Pad, params_t>;
+  }
+};
+struct Backward {
+  template <InterpolationMode kMode, typename Pad, typename params_t>
+  static auto kernel() {
+    return &grid_sample_backward_kernel<kMode, Pad, params_t>;
+  }
+};
+struct DoubleBackward {
+  template <InterpolationMode kMode, typename Pad, typename params_t>
+  static auto kernel() {
+    return &grid_sample_double_backward_kernel<kMode, Pad, params_t>;
+  }
+};
+template <bool kSecond>
+struct OrderedGradInput {
+  template <InterpolationMode kMode, typename Pad, typename params_t>
+  static auto kernel() {
+    return &ordered_grad_input_kernel<kMode, Pad, kSecond, params_t>;
+  }
+};
+
+inline dim3 blocks_of(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
+
+LaunchShape location_shape(const SampleCall& call) {
+  const Mapping mapping = mapping_for(call.batch * call.locations, call.channels);
+  return {blocks_of(mapping.blocks), dim3(mapping.columns, mapping.rows)};
+}
+
+LaunchShape plane_shape(const SampleCall& call) { return {blocks_of(blocks_for(call.batch * call.channels)), dim3(kThreads)}; }
+
+/// Launches What for this call. kRuntimePadding keeps padding out of the template arguments everywhere.
+template <typename What, typename storage_t, bool kRuntimePadding = false>
+int launch_sample(const SampleCall& call, const LaunchShape& shape, void* stream) {
+  int error = 0;
+  const bool narrow = largest_index(call) < index_limit();
+  dispatch_dims(call.dims, [&](auto dims) {
+    using Narrow = SampleParams<decltype(dims)::value, storage_t, int32_t>;
+    using Wide = SampleParams<decltype(dims)::value, storage_t, int64_t>;
+    dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
+      constexpr InterpolationMode kMode = decltype(mode)::value;
+      if (!narrow) {
+        error = launch(What::template kernel<kMode, RuntimePadding, Wide>(), shape, stream, Wide(call));
+      } else if constexpr (kRuntimePadding) {
+        error = launch(What::template kernel<kMode, RuntimePadding, Narrow>(), shape, stream, Narrow(call));
+      } else {
+        dispatch_padding<kMode>(call.padding, [&](auto pad) {
+          error = launch(What::template kernel<kMode, decltype(pad), Narrow>(), shape, stream, Narrow(call));
+        });
+      }
+    });
+  });
+  return error;
+}
+
+template <typename What, typename storage_t>
+int launch_at_locations(const SampleCall& call, void* stream) {
+  return launch_sample<What, storage_t>(call, location_shape(call), stream);
+}
+
+template <bool kSecond, typename storage_t>
+int launch_ordered(const SampleCall& call, void* stream) {
+  return launch_sample<OrderedGradInput<kSecond>, storage_t, true>(call, plane_shape(call), stream);
+}
+
+/// Calls f(a null pointer to the call's AffineGridParams).
+template <typename storage_t, typename F>
+void with_affine_grid_params(const AffineGridCall& call, F&& f) {
+  const bool narrow = largest_index(call) < index_limit();
+  dispatch_dims(call.dims, [&](auto dims) {
+    constexpr int kDims = decltype(dims)::value;
+    if (narrow) return f(static_cast<AffineGridParams<kDims, storage_t, int32_t>*>(nullptr));
+    f(static_cast<AffineGridParams<kDims, storage_t, int64_t>*>(nullptr));
+  });
+}
+
+template <typename storage_t>
+int launch_affine_grid(const AffineGridCall& call, void* stream) {
+  int error = 0;
+  with_affine_grid_params<storage_t>(call, [&](auto* type) {
+    using params_t = std::remove_pointer_t<decltype(type)>;
+    const LaunchShape shape{blocks_of(blocks_for(call.batch * locations_of(call))), dim3(kThreads)};
+    error = launch(&affine_grid_kernel<params_t>, shape, stream, params_t(call, 0));
+  });
+  return error;
+}
+
+template <typename storage_t>
+int launch_affine_grid_backward(const AffineGridCall& call, void* stream) {
+  int error = 0;
+  with_affine_grid_params<storage_t>(call, [&](auto* type) {
+    using params_t = std::remove_pointer_t<decltype(type)>;
+    const params_t params(call, chunks_of(call));
+    const LaunchShape chunks{blocks_of(call.batch * chunks_of(call)), dim3(kThreads)};
+    const LaunchShape images{blocks_of(call.batch), dim3(kThreads)};
+    error = launch(&affine_grid_partial_kernel<params_t>, chunks, stream, params);
+    if (error == 0) error = launch(&affine_grid_sum_kernel<params_t>, images, stream, params);
+  });
+  return error;
+}
+
+template <typename storage_t>
+constexpr Kernels kKernelsOf{
+    &launch_at_locations<Forward, storage_t>,
+    &launch_at_locations<Backward, storage_t>,
+    &launch_at_locations<DoubleBackward, storage_t>,
+    &launch_ordered<false, storage_t>,
+    &launch_ordered<true, storage_t>,
+    &launch_affine_grid<storage_t>,
+    &launch_affine_grid_backward<storage_t>,
+};
+
+}  // namespace
+}  // namespace stn::cuda

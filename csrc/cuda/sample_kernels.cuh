@@ -1,0 +1,104 @@
+#pragma once
+#include "../core/sample.h"
+#include "launch.h"
+#include "mapping.h"
+
+namespace stn::cuda {
+
+/// What this thread does, by a Mapping's block; `live` is false for the idle ones behind the last location.
+template <typename index_t>
+struct ThreadVisit : Visit<index_t> {
+  bool live;
+
+  template <typename params_t>
+  __device__ explicit ThreadVisit(const params_t& params) {
+    const index_t i = static_cast<index_t>(blockIdx.x) * static_cast<index_t>(blockDim.x) + static_cast<index_t>(threadIdx.x);
+    live = i < params.batch * params.locations;
+    this->n = live ? i / params.locations : 0;
+    this->location = live ? i - this->n * params.locations : 0;
+    this->channel = static_cast<index_t>(threadIdx.y);
+    this->channel_step = static_cast<index_t>(blockDim.y);
+  }
+};
+
+/// Other threads may be adding to the same element.
+struct AddAtomically {
+  template <typename scalar_t>
+  __device__ void operator()(scalar_t* to, scalar_t value) const {
+    atomicAdd(to, value);
+  }
+};
+
+/// Nobody else adds to the same element.
+struct AddAlone {
+  template <typename scalar_t>
+  __device__ void operator()(scalar_t* to, scalar_t value) const {
+    *to += value;
+  }
+};
+
+/// Sums the gradient of a location's coordinate over the rows that share its channels, in their order, and stores it. Every
+/// thread of the block has to call this.
+template <typename params_t>
+__device__ void store_row_sum(const params_t& params, const ThreadVisit<typename params_t::index_t>& at,
+                              typename params_t::scalar_t (&gradient)[params_t::kDims]) {
+  using scalar_t = typename params_t::scalar_t;
+  constexpr int kDims = params_t::kDims;
+  if (blockDim.y > 1) {
+    STN_SHARED(scalar_t, partial, [kChannelRows][kThreads / kChannelRows][kDims]);
+    for (int e = 0; e < kDims; ++e) partial[threadIdx.y][threadIdx.x][e] = gradient[e];
+    __syncthreads();
+    for (int row = 1; row < kChannelRows && threadIdx.y == 0; ++row) {
+      for (int e = 0; e < kDims; ++e) gradient[e] += partial[row][threadIdx.x][e];
+    }
+  }
+  if (at.live && threadIdx.y == 0) params.source.store_gradient(at.n, at.location, gradient);
+}
+
+// The kernels below: one thread a location, or kChannelRows of them, see Mapping. The launcher chooses blocks, no dynamic
+// shared memory.
+
+/// Reads input and the source, writes output.
+template <InterpolationMode kMode, typename Pad, typename params_t>
+__global__ void __launch_bounds__(kThreads) grid_sample_kernel(const params_t params) {
+  const ThreadVisit<typename params_t::index_t> at(params);
+  if (at.live) sample_location<kMode, Pad>(params, at);
+}
+
+/// Reads grad_output, input and the source; adds to grad_input, writes the source's gradient.
+template <InterpolationMode kMode, typename Pad, typename params_t>
+__global__ void __launch_bounds__(kThreads) grid_sample_backward_kernel(const params_t params) {
+  const ThreadVisit<typename params_t::index_t> at(params);
+  typename params_t::scalar_t gradient[params_t::kDims] = {};
+  if (at.live) sample_location_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
+  if (params.source.grad_grid) store_row_sum(params, at, gradient);
+}
+
+/// The same with the tangents; writes grad_grad_output, too.
+template <InterpolationMode kMode, typename Pad, typename params_t>
+__global__ void __launch_bounds__(kThreads) grid_sample_double_backward_kernel(const params_t params) {
+  const ThreadVisit<typename params_t::index_t> at(params);
+  typename params_t::scalar_t gradient[params_t::kDims] = {};
+  if (at.live) sample_location_double_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
+  if (params.source.grad_grid) store_row_sum(params, at, gradient);
+}
+
+/// grad_input alone, in a fixed order: one thread a plane (n, c), which owns it and walks all locations. Slow and plain.
+template <InterpolationMode kMode, typename Pad, bool kSecond, typename params_t>
+__global__ void __launch_bounds__(kThreads) ordered_grad_input_kernel(const params_t params) {
+  using index_t = typename params_t::index_t;
+  const index_t plane = static_cast<index_t>(blockIdx.x) * kThreads + static_cast<index_t>(threadIdx.x);
+  if (plane >= params.batch * params.channels) return;
+  const index_t n = plane / params.channels;
+  typename params_t::scalar_t unused[params_t::kDims] = {};
+  for (index_t location = 0; location < params.locations; ++location) {
+    const Visit<index_t> at{n, location, plane - n * params.channels, params.channels};
+    if constexpr (kSecond) {
+      sample_location_double_backward<kMode, Pad>(params, at, AddAlone{}, unused);
+    } else {
+      sample_location_backward<kMode, Pad>(params, at, AddAlone{}, unused);
+    }
+  }
+}
+
+}  // namespace stn::cuda
