@@ -24,7 +24,7 @@ bool fits_32_bits(const SampleCall& call) {
 template <typename params_t, InterpolationMode kMode, typename Pad>
 int run(const SampleCall& call, void* stream) {
   const unsigned blocks = blocks_for(call.batch * call.locations);
-  return launch(&grid_sample_kernel<kMode, Pad, params_t>, blocks, stream, params_t(call));
+  return launch(&grid_sample_kernel<kMode, Pad, params_t>, {blocks}, stream, params_t(call));
 }
 
 }  // namespace
