@@ -170,11 +170,13 @@ def ninja_graph(tools, version, operators, module, build_dir):
     import pybind11
 
     torch_dir = Path(tools.torch.__file__).parent
+    emulation = ROOT / "tests" / "native" / "emulation"  # not in an sdist
     optimise = ["-O0", "-g"] if tools.debug else ["-O3", "-g0"]  # distutils' own -g doubles the compile time
     common = ["-std=c++20", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *optimise]
     target = f"0x{MIN_TORCH[0]:02x}{MIN_TORCH[1]:02x}000000000000"
-    cxx = [*common, f"-DTORCH_TARGET_VERSION={target}ULL", f"-isystem{torch_dir / 'include'}"]
-    cxx += ["-DSTN_WITH_CUDA"] if tools.nvcc else []
+    host = [*common, f"-DTORCH_TARGET_VERSION={target}ULL", f"-isystem{torch_dir / 'include'}"]
+    cxx = [*host, *(["-DSTN_WITH_CUDA"] if tools.nvcc else [])]
+    emulated = [*host, "-DSTN_EMULATED", f"-I{emulation}", "-xc++"]
     cuda = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
     cuda += [f"-ccbin={tools.compiler[0]}", optimise[0]]
     cuda += map(gencode, tools.archs)
@@ -184,7 +186,8 @@ def ninja_graph(tools, version, operators, module, build_dir):
     python = [*common, f"-isystem{pybind11.get_include()}", f"-isystem{sysconfig.get_path('include')}"]
     python += [define(*fact) for fact in facts.items()]
     extra = shlex.split(os.environ.get("CXXFLAGS", ""))
-    rules = {"cxx": (tools.compiler, [*cxx, *extra]), "python": (tools.compiler, [*python, *extra])}
+    rules = {"cxx": (tools.compiler, [*cxx, *extra]), "python": (tools.compiler, [*python, *extra]),
+             "emulated": (tools.compiler, [*emulated, *extra])}
     link = tools.compiler
     if tools.nvcc:  # links with the static CUDA runtime, and knows where that is
         rules["cuda"] = [tools.nvcc], cuda
@@ -194,19 +197,30 @@ def ninja_graph(tools, version, operators, module, build_dir):
         text += f"rule {name}\n  command = {' '.join(map(flag, [*command, *flags]))} -MD -MF $out.d -c $in -o $out\n"
         text += f"  depfile = $out.d\n  deps = gcc\n  description = {name} $in\n"
     text += f"rule link\n  command = {' '.join(map(flag, link))} -shared $in -o $out $libs\n  description = link $out\n"
-    objects = []
+    objects, emulated_objects = [], []
     for source in sorted((ROOT / "csrc").rglob("*.c*")):
         rule = {".cpp": "python" if source.name == "bindings.cpp" else "cxx", ".cu": "cuda"}.get(source.suffix)
+        compiled = place(build_dir / f"{source.relative_to(ROOT / 'csrc').as_posix().replace('/', '.')}.o")
+        if source.parent.name == "cpu":
+            emulated_objects.append(compiled)
         if rule not in rules:
             continue
-        compiled = place(build_dir / f"{source.relative_to(ROOT / 'csrc').as_posix().replace('/', '.')}.o")
         text += f"build {compiled}: {rule} {place(source)}\n"
         if rule == "python":
             text += f"build {place(module)}: link {compiled}\n  libs =\n"
         else:
             objects.append(compiled)
-    libraries = [f"-L{torch_dir / 'lib'}", "-ltorch_cpu"]
-    return text + f"build {place(operators)}: link {' '.join(objects)}\n  libs = {' '.join(map(flag, libraries))}\n"
+    libraries = f"  libs = {flag('-L' + str(torch_dir / 'lib'))} -ltorch_cpu\n"
+    text += f"build {place(operators)}: link {' '.join(objects)}\n{libraries}"
+    text += f"default {place(operators)} {place(module)}\n"
+    # The CUDA kernels for the host, in the place of the CPU's: `ninja emulated`, which only tests ask for (tests/emulated.py).
+    for folder in ("csrc/ops", "csrc/cuda", "tests/native/emulation") if emulation.exists() else ():
+        for source in sorted((ROOT / folder).glob("*.c*")):
+            if source.suffix in (".cpp", ".cu"):
+                emulated_objects.append(place(build_dir / f"emulated.{source.parent.name}.{source.name}.o"))
+                text += f"build {emulated_objects[-1]}: emulated {place(source)}\n"
+    library = place(build_dir / "emulated" / operators.name)
+    return text + f"build {library}: link {' '.join(emulated_objects)}\n{libraries}build emulated: phony {library}\n"
 
 
 class NinjaBuild(build_ext):

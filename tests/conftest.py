@@ -1,9 +1,15 @@
-"""``pytest --device cpu | cuda`` says where the tests run; by default on CUDA if there is one."""
+"""``pytest --device cpu | cuda | emulated`` says where the tests run; by default on CUDA if there is one.
+
+emulated: the CUDA kernels, executed on the host, stand for the CPU's (tests/emulated.py); device is then "cpu".
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import emulated
 import pytest
 import torch
 
@@ -13,15 +19,28 @@ TORCH_NONFINITE = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.addoption("--device", choices=("cpu", "cuda"), default=default, help=f"where tests run (here: {default})")
+    parser.addoption("--device", choices=("cpu", "cuda", "emulated"), default=default, help=f"where tests run (here: {default})")
+
+
+def is_emulated(config: pytest.Config) -> bool:
+    return config.getoption("--device") == "emulated"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TORCH_NONFINITE] = []
+    if is_emulated(config):  # before any test module imports stn_cuda
+        sys.path.insert(0, str(emulated.package()))
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"device: {config.getoption('--device')}, torch {torch.__version__}"
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if is_emulated(config) and collection_path.name in emulated.NOT_OF_A_DEVICE else None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    header = [f"device: {config.getoption('--device')}, torch {torch.__version__}"]
+    if is_emulated(config):
+        header += [f"left out: {name}, {reason}" for name, reason in emulated.NOT_OF_A_DEVICE.items()]
+    return header
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -34,7 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> torch.device:
-    return torch.device(request.config.getoption("--device"))
+    return torch.device("cpu" if is_emulated(request.config) else request.config.getoption("--device"))
 
 
 @pytest.fixture

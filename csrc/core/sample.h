@@ -86,8 +86,10 @@ STN_HOST_DEVICE void sample_location_double_backward(const params_t& params, con
         const scalar_t moved = widen(params.tangent_input.plane(at.n, c)[offset]);
         sum += stencil.weight(tap) * moved;
         if constexpr (kBends) {
-          STN_UNROLL
-          for (int e = 0; e < kDims && wants_grid; ++e) gradient[e] += grad_output * moved * stencil.derivative(tap, e);
+          if (wants_grid) {
+            STN_UNROLL
+            for (int e = 0; e < kDims; ++e) gradient[e] += grad_output * moved * stencil.derivative(tap, e);
+          }
         }
       }
       if constexpr (kBends) {

@@ -1,0 +1,45 @@
+"""A copy of the package whose operators are the CUDA kernels, executed on the host (tests/native/emulation), for CPU tensors.
+
+``pytest --device emulated`` imports it in the place of the real one, so the package itself knows nothing of this.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / f"temp.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+
+# What `pytest --device emulated` leaves out, since it is of no device's kernels or of the CPU's alone
+NOT_OF_A_DEVICE = {
+    "test_benchmarks.py": "the benchmarks' own machinery",
+    "test_cpu_backend.py": "instruction sets and threads of the CPU's kernels",
+    "test_emulation.py": "native programs, the emulation's own",
+    "test_example.py": "a training run",
+    "test_mnist_data.py": "reading MNIST",
+    "test_native.py": "native programs",
+    "test_packaging.py": "the package's build",
+    "test_reference.py": "the reference",
+    "test_threads.py": "the CPU's threads, and memory over thousands of calls",
+    "test_warnings.py": "Python's warnings",
+}
+
+
+def package() -> Path:
+    """The folder to import from. It is built by the ninja graph of `python setup.py build_ext --inplace`."""
+    if not (BUILD / "build.ninja").exists():
+        raise SystemExit("--device emulated: build the project in place first, `make build`")
+    done = subprocess.run([sys.executable, "-m", "ninja", "-C", str(BUILD), "emulated"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"--device emulated: the emulated library doesn't build\n{done.stdout}{done.stderr}")
+    (library,) = (BUILD / "emulated").glob("*.so")
+    folder = BUILD / "emulated" / "stn_cuda"
+    folder.mkdir(exist_ok=True)
+    for file in [*(ROOT / "stn_cuda").glob("*.py"), *(ROOT / "stn_cuda").glob("_C*.so"), library]:
+        link = folder / file.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+    return folder.parent
