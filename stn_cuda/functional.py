@@ -32,8 +32,9 @@ def grid_sample(
         input: ``(N, C, H, W)`` or ``(N, C, D, H, W)``, float16, bfloat16, float32 or float64, any strides. No spatial axis may
             be empty.
         grid: ``(N, *out, 2)`` or ``(N, *out, 3)``, with as many output axes as ``input`` has spatial ones, of the dtype and
-            device of ``input``; with a 16-bit ``input`` it may be float32, which large images want. The last axis holds ``(x, y)`` or ``(x, y, z)``, the reverse of the order of input's axes,
-            where -1 and 1 are the image's ends (see ``align_corners``).
+            device of ``input``; with a 16-bit ``input`` it may be float32, which large images want. The last axis holds
+            ``(x, y)`` or ``(x, y, z)``, the reverse of the order of input's axes, where -1 and 1 are the image's ends (see
+            ``align_corners``).
         mode: ``"bilinear"`` (trilinear in 3-D), ``"nearest"`` (ties to the even pixel) or ``"bicubic"`` (tricubic in 3-D;
             cubic convolution with a = -0.75, so that results may exceed the image's range).
         padding_mode: what lies outside the image: ``"zeros"``, the nearest pixel (``"border"``), or the image mirrored at

@@ -19,7 +19,8 @@ TORCH_NONFINITE = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.addoption("--device", choices=("cpu", "cuda", "emulated"), default=default, help=f"where tests run (here: {default})")
+    choices = ("cpu", "cuda", "emulated")
+    parser.addoption("--device", choices=choices, default=default, help=f"where tests run (here: {default})")
 
 
 def is_emulated(config: pytest.Config) -> bool:
