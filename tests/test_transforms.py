@@ -188,3 +188,19 @@ def test_device_without_gradient_kernels_gets_gradients_from_the_reference(case:
     theta = torch.eye(case.dims, case.dims + 1, dtype=torch.float64, device=device)[None].requires_grad_()
     size = (1, 1, *range(3, 3 + case.dims))
     DOUBLE.assert_close(stn_cuda.affine_grid(theta, size, False), F.affine_grid(theta, size, align_corners=False))
+
+
+@pytest.mark.parametrize("case", TRACED, ids=str)
+def test_transforms_on_a_device_without_gradient_kernels_go_through_the_reference(case: Case, device, monkeypatch):
+    monkeypatch.setattr(stn_cuda._autograd, "_has_gradient_kernels", lambda tensor: False)
+    for function in ("GridSampleFunction", "AffineGridFunction"):
+        monkeypatch.delattr(getattr(stn_cuda._transforms, function), "forward")
+    sample, tensors = case.bind(stn_cuda.grid_sample), case.tensors(device, torch.float64, away_from_kinks=True)
+    actual = torch.func.grad(lambda *pair: sample(*pair).square().sum(), argnums=(0, 1))(*tensors)
+    assert_all_close(actual, gradients(case.bind(torch_grid_sample), *tensors)[1:])
+    theta = torch.eye(case.dims, case.dims + 1, dtype=torch.float64, device=device)[None]
+    size = (1, 1, *range(3, 3 + case.dims))
+    with forward_ad.dual_level():
+        for function in (stn_cuda.affine_grid, torch.ops.stn_cuda.affine_grid):
+            output = forward_ad.unpack_dual(function(forward_ad.make_dual(theta, theta), size, False))
+            DOUBLE.assert_close(output.tangent, output.primal)
