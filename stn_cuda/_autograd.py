@@ -1,4 +1,4 @@
-"""Every autograd.Function, and the choice of a route.
+"""The choice of a route, the Functions of plain eager calls, and the public operators' own autograd.
 
 ===========================  ==============================================================================================
 how a function is called     where it goes
@@ -7,11 +7,12 @@ eager, no gradient wanted    the operator without Autograd key: the cheapest
 eager, a gradient wanted     a Function; it saves input and grid only (coordinates cost less to form again than to keep)
 compile, export, tracing     the public operator; its Autograd key is the Python kernel at the end of this file.
                              (torch.library.register_autograd would silently drop forward-mode tangents.)
-torch.func, forward AD       the reference: plain torch operations, which every transform understands. Slow and right.
+torch.func, forward AD       the Functions of ``_transforms``, over the same kernels; inside torch.compile as one node each
 ===========================  ==============================================================================================
 
-The reference also gives third and higher derivatives, and what a device has no kernel for yet: on CUDA all but grid_sample's
-forward.
+The reference, plain torch operations, gives third and higher derivatives. It also stands in for a transform inside torch.export
+or torch.jit.trace, which can't record a Function there, and for affine_grid in a trace, which would take the operator's sizes
+for constants.
 """
 from __future__ import annotations
 
@@ -20,56 +21,63 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._guards import TracingContext
 from torch.autograd import Function, forward_ad
 
-from . import _checks, _fake, reference  # noqa: F401  (the fakes are registered by their import)
-from ._extension import _C
+from . import _checks, _operators, _transforms, reference
+from ._operators import Options, Pair
+from ._transforms import GridSampleJvpFunction as GridSampleJvpFunction  # all that differentiates is found in this module
 
 _ops = torch.ops.stn_cuda
-_sample = _ops._grid_sample.default  # an overload is called faster than its packet
-_sample_backward = _ops.grid_sample_backward.default
-_sample_double_backward = _ops.grid_sample_double_backward.default
-_grid = _ops._affine_grid.default
-_grid_backward = _ops.affine_grid_backward.default
-
-_MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
-_PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
-_ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVENTIONS["centres"]: True}
 
 
 # ---- routes -------------------------------------------------------------------------------------------------------------
 
-def grid_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int) -> Tensor:
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, float_output: bool = False
+) -> Tensor:
     """The checked call: input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]."""
     _refuse_compiled_duals()
-    gradient = _needs_gradient(input, grid)
-    if _in_transform() or (gradient and not _has_gradient_kernels(input)):
-        return _reference_sample(input, grid, mode, padding, coordinates)
+    options = mode, padding, coordinates, float_output
+    transform = _in_transform()
+    if transform and _recorded_by_torch():
+        return _operators.reference_sample(input, grid, options)
+    if transform:
+        function = _transforms.grid_sample_in_graph if torch.compiler.is_compiling() else _transforms.GridSampleFunction.apply
+        return function(input, grid, options)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return _ops.grid_sample.default(input, grid, mode, padding, coordinates, None, False)
-    if gradient:
-        return GridSampleFunction.apply(input, grid, mode, padding, coordinates)
-    return _sample(input, grid, mode, padding, coordinates, None, False)
+        return _ops.grid_sample.default(input, grid, mode, padding, coordinates, None, float_output)
+    return (GridSampleFunction.apply if _needs_gradient(input, grid) else _operators.sample)(input, grid, options)
 
 
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     """The checked call: theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]."""
     _refuse_compiled_duals()
-    if _in_transform() or torch.jit.is_tracing() or not _has_gradient_kernels(theta):
-        # (Tracing records an operator's list of sizes as constants, a trace has to follow those of its inputs.)
+    transform, compiling = _in_transform(), torch.compiler.is_compiling()
+    if torch.jit.is_tracing() or (transform and _recorded_by_torch()):
         return reference.affine_grid(theta, size, align_corners)
-    if torch.compiler.is_compiling():
+    if transform:
+        function = _transforms.affine_grid_in_graph if compiling else _transforms.AffineGridFunction.apply
+        return function(theta, size, align_corners)
+    if compiling:
         return _ops.affine_grid.default(theta, size, align_corners)
-    return AffineGridFunction.apply(theta, size, align_corners) if _needs_gradient(theta) else _grid(theta, size, align_corners)
+    return (AffineGridFunction.apply if _needs_gradient(theta) else _operators.affine_grid)(theta, size, align_corners)
 
 
 def _in_transform() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def _recorded_by_torch() -> bool:
+    """By one that can't record a Function inside a transform."""
+    return torch.compiler._is_exporting_flag or torch.jit.is_tracing()  # is_exporting() is True in a compiler too on torch 2.11
+
+
 def _refuse_compiled_duals() -> None:
     """torch.compile (inductor) drops the tangents of dual numbers given to it, for every operator and without a word."""
-    if forward_ad._current_level >= 0 and torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active():
+    if forward_ad._current_level < 0 or torch._C._are_functorch_transforms_active():
+        return
+    if torch.compiler.is_compiling() or TracingContext.try_get() is not None:  # torch 2.11 lacks the first for operators
         raise NotImplementedError("stn_cuda: torch.compile loses forward-mode tangents; call torch.func.jvp inside it instead")
 
 
@@ -77,85 +85,55 @@ def _needs_gradient(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
-def _has_gradient_kernels(tensor: Tensor) -> bool:
-    return tensor.device.type != "cuda"
+# ---- Functions of plain eager calls -------------------------------------------------------------------------------------
+# Old-style, which is what makes them cheap.
 
+def _differentiable(plain: Any, recorded: type[Function], transformed: type[Function], cotangent: Tensor | None) -> Any:
+    """What a backward calls: the plain operator, or with create_graph=True a Function that is differentiable itself."""
+    if _in_transform():  # around this backward alone: a vmap over cotangents, a cotangent with a tangent
+        return transformed.apply
+    if not torch.is_grad_enabled():
+        return plain
+    if cotangent is not None and torch._C._functorch.is_legacy_batchedtensor(cotangent):
+        raise NotImplementedError(
+            "stn_cuda: torch.autograd's is_grads_batched (vectorize=True in torch.autograd.functional) with create_graph=True "
+            "loses the derivatives of the gradients, of every autograd.Function; use torch.func")
+    return recorded.apply
 
-def _reference_sample(input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int) -> Tensor:
-    return reference.grid_sample(
-        input, grid, _MODE_NAMES[mode], _PADDING_NAMES[padding[0]], _ALIGN_CORNERS[coordinates])
-
-
-# ---- Functions ----------------------------------------------------------------------------------------------------------
 
 class GridSampleFunction(Function):
     @staticmethod
-    def forward(ctx: Any, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int) -> Tensor:
+    def forward(ctx: Any, input: Tensor, grid: Tensor, options: Options) -> Tensor:
         ctx.save_for_backward(input, grid)
-        ctx.options = mode, padding, coordinates
-        return _sample(input, grid, mode, padding, coordinates, None, False)
+        ctx.options = options
+        return _operators.sample(input, grid, options)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # [N, C, *out]
-        # grad mode is on where create_graph=True: then the gradients have to be differentiable themselves
-        apply = GridSampleBackwardFunction.apply if torch.is_grad_enabled() else _gradients
-        return *apply(grad_output, *ctx.saved_tensors, *ctx.options, *ctx.needs_input_grad[:2]), None, None, None  # options
+        function = _differentiable(
+            _operators.gradients, GridSampleBackwardFunction, _transforms.GridSampleBackwardFunction, grad_output)
+        return *function(grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]), None  # options
 
 
 class GridSampleBackwardFunction(Function):
-    """The gradients as a function of grad_output, input and grid. Third and higher derivatives go through the reference."""
+    """The gradients as a function of grad_output, input and grid."""
 
     @staticmethod
     def forward(
-        ctx: Any, grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int,
-        want_input: bool, want_grid: bool,
-    ) -> tuple[Tensor | None, Tensor | None]:
+        ctx: Any, grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]
+    ) -> Pair:
         ctx.save_for_backward(grad_output, input, grid)
-        ctx.options, ctx.wanted = (mode, padding, coordinates), (want_input, want_grid)
+        ctx.options = options
         ctx.set_materialize_grads(False)
-        return _gradients(grad_output, input, grid, *ctx.options, *ctx.wanted)
+        return _operators.gradients(grad_output, input, grid, options, wanted)
 
     @staticmethod
     def backward(ctx: Any, t_input: Tensor | None, t_grid: Tensor | None) -> tuple[Tensor | None, ...]:
         # t_input [N, C, *in], t_grid [N, *out, dims]: cotangents of the gradients, and so tangents of input and grid
-        grad_output, input, grid = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled():
-            second = _reference_second((grad_output, input, grid), ctx.options, ctx.wanted, wanted, (t_input, t_grid))
-        else:
-            second = _sample_double_backward(
-                t_input, t_grid, None, grad_output, input, grid, *ctx.options, None, False, [*wanted, False],
-                torch.are_deterministic_algorithms_enabled())[:3]
-        return *second, None, None, None, None, None  # mode, padding, coordinates, want_input, want_grid
-
-
-def _gradients(
-    grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, *wanted: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    return _sample_backward(
-        grad_output, input, grid, mode, padding, coordinates, None, False, [*wanted, False], deterministic)[:2]
-
-
-def _reference_second(
-    tensors: Sequence[Tensor], options: tuple[int, list[int], int], wanted_first: Sequence[bool], wanted: Sequence[bool],
-    cotangents: Sequence[Tensor | None],
-) -> list[Tensor | None]:
-    """What GridSampleBackwardFunction.backward returns, as part of a graph: by tensors = grad_output, input, grid.
-
-    By views of the tensors: one of them may depend on another (a spatial transformer's grid does on its image), and that path
-    is the outer backward's to count, not this one's.
-    """
-    grad_output, input, grid = tensors = [tensor.view_as(tensor) for tensor in tensors]
-    sources = [tensor for tensor, want in zip((input, grid), wanted_first) if want]
-    first = torch.autograd.grad(_reference_sample(input, grid, *options), sources, grad_output, create_graph=True)
-    given = [cotangent for cotangent, want in zip(cotangents, wanted_first) if want]
-    pairs = [(gradient, cotangent) for gradient, cotangent in zip(first, given) if cotangent is not None]
-    selected = [tensor for tensor, want in zip(tensors, wanted) if want]
-    second = iter(torch.autograd.grad(
-        [gradient for gradient, _ in pairs], selected, [cotangent for _, cotangent in pairs], create_graph=True,
-        materialize_grads=True))
-    return [next(second) if want else None for want in wanted]
+        second = _transforms.GridSampleSecondFunction
+        function = _differentiable(_operators.second, second, second, t_grid if t_input is None else t_input)
+        return *function(
+            t_input, t_grid, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None, None  # options, wanted
 
 
 class AffineGridFunction(Function):
@@ -164,24 +142,25 @@ class AffineGridFunction(Function):
     @staticmethod
     def forward(ctx: Any, theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
         ctx.options = size, align_corners
-        return _grid(theta, size, align_corners)
+        return _operators.affine_grid(theta, size, align_corners)
 
     @staticmethod
     def backward(ctx: Any, grad_grid: Tensor) -> tuple[Tensor | None, ...]:  # [N, *out, dims]
-        apply = AffineGridBackwardFunction.apply if torch.is_grad_enabled() else _grid_backward
-        return apply(grad_grid, *ctx.options), None, None  # size, align_corners
+        function = _differentiable(
+            _operators.affine_grid_backward, AffineGridBackwardFunction, _transforms.AffineGridBackwardFunction, grad_grid)
+        return function(grad_grid, *ctx.options), None, None  # size, align_corners
 
 
 class AffineGridBackwardFunction(Function):
     @staticmethod
     def forward(ctx: Any, grad_grid: Tensor, size: list[int], align_corners: bool) -> Tensor:
         ctx.options = size, align_corners
-        return _grid_backward(grad_grid, size, align_corners)
+        return _operators.affine_grid_backward(grad_grid, size, align_corners)
 
     @staticmethod
     def backward(ctx: Any, grad_grad_theta: Tensor) -> tuple[Tensor | None, ...]:  # [N, dims, dims + 1]
-        apply = AffineGridFunction.apply if torch.is_grad_enabled() else _grid
-        return apply(grad_grad_theta, *ctx.options), None, None  # size, align_corners
+        function = _differentiable(_operators.affine_grid, AffineGridFunction, _transforms.AffineGridFunction, grad_grad_theta)
+        return function(grad_grad_theta, *ctx.options), None, None  # size, align_corners
 
 
 # ---- the public operators' own autograd ---------------------------------------------------------------------------------
@@ -199,21 +178,19 @@ def _grid_sample_autograd_key(
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
     _checks.check_sample_options(mode, padding, coordinates, fill_value)
-    gradient = _needs_gradient(input, grid)
-    if forward_ad._current_level >= 0 or (gradient and not _has_gradient_kernels(input)):
-        return _reference_sample(input, grid, mode, padding, coordinates)
-    if gradient:
-        return GridSampleFunction.apply(input, grid, mode, padding, coordinates)
-    return _sample(input, grid, mode, padding, coordinates, fill_value, float_output)
+    options = mode, padding, coordinates, float_output
+    if forward_ad._current_level >= 0:
+        return _transforms.GridSampleFunction.apply(input, grid, options)
+    return (GridSampleFunction.apply if _needs_gradient(input, grid) else _operators.sample)(input, grid, options)
 
 
 def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     _refuse_transforms("affine_grid")
     _refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::affine_grid", "theta", theta)
-    if forward_ad._current_level >= 0 or not _has_gradient_kernels(theta):
-        return reference.affine_grid(theta, size, align_corners)
-    return AffineGridFunction.apply(theta, size, align_corners) if _needs_gradient(theta) else _grid(theta, size, align_corners)
+    if forward_ad._current_level >= 0:
+        return _transforms.AffineGridFunction.apply(theta, size, align_corners)
+    return (AffineGridFunction.apply if _needs_gradient(theta) else _operators.affine_grid)(theta, size, align_corners)
 
 
 _library = torch.library.Library("stn_cuda", "IMPL")

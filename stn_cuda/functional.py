@@ -44,7 +44,8 @@ def grid_sample(
 
     Returns:
         ``(N, C, *out)`` in the dtype and memory format (channels_last or contiguous) of ``input``. 16-bit images are computed
-        in float32 and rounded once, their gradients too.
+        in float32 and rounded once, their gradients too. Under autocast the dtype is torch's: float32 on CPU, the wider one
+        of input and grid on CUDA (float64 stays float64); the image is read as it is, and any mix of 16 and 32 bits will do.
 
     A coordinate that is NaN, infinite or 2^31 pixels away is outside with zeros padding; with the others it is clamped to the
     nearest edge, NaN to the first pixel. Its gradient is 0. Nearest has a gradient of zeros for ``grid``.
@@ -74,9 +75,11 @@ def grid_sample(
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("grid_sample", "align_corners", align_corners)
+    autocast = _is_autocast("grid_sample", "input", input)
     if not torch.jit.is_tracing():  # the operator checks again; here a trace would take every size for a constant
-        _checks.check_grid_sample(input, grid)
-    return _autograd.grid_sample(input, grid, mode_value, padding, _CONVENTIONS[align_corners])
+        _checks.check_grid_sample(input, grid, any_mix=autocast)
+    float_output = autocast and (input.device.type == "cpu" or grid.dtype != input.dtype)  # torch's dtypes, by device
+    return _autograd.grid_sample(input, grid, mode_value, padding, _CONVENTIONS[align_corners], float_output)
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
@@ -92,7 +95,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             with True its position is 0, and torch's warning about it is given.
 
     Returns:
-        ``(N, H, W, 2)`` or ``(N, D, H, W, 3)``, contiguous, in the dtype of ``theta``.
+        ``(N, H, W, 2)`` or ``(N, D, H, W, 3)``, contiguous, in the dtype of ``theta``; under autocast float32 for one of 16 bits.
 
     Raises:
         TypeError: ``theta`` is no tensor, ``size`` no sequence of ints, ``align_corners`` no bool.
@@ -114,6 +117,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("affine_grid", "align_corners", align_corners)
+    if _is_autocast("affine_grid", "theta", theta):  # 16 bits are too few for coordinates
+        theta = theta.to(_checks.accumulate_dtype(theta.dtype))
     if torch.jit.is_tracing():  # sizes that depend on an input stay part of the trace
         return _autograd.affine_grid(theta, list(size), align_corners)
     size = _ints("size", size)
@@ -123,6 +128,11 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True: an axis of "
             "size 1 is sampled at the centre, coordinate 0, and not at -1.", stacklevel=2)
     return _autograd.affine_grid(theta, size, align_corners)
+
+
+def _is_autocast(function: str, name: str, tensor: Tensor) -> bool:
+    _checks.check_tensor(function, name, tensor)
+    return torch.is_autocast_enabled(tensor.device.type)
 
 
 def _warned_default() -> bool:

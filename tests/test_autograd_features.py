@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cases import Case
-from routed import EVERY, ONE_EACH, Routed, assert_not_zero, assert_same, cubes, gradients, leaves
+from routed import EVERY, ONE_EACH, Routed, assert_not_zero, assert_same, assert_same_in_scale, cubes, gradients, leaves
 from torch import nn
 from torch.utils.checkpoint import checkpoint_sequential
 
@@ -37,6 +37,27 @@ def test_saved_tensor_hooks_may_move_and_convert_what_is_saved(routed: Routed, h
     with hooks():
         loss = cubes(routed.ours)(*arguments)
     assert_same(torch.autograd.grad(loss, arguments), torch_gradients(routed, arguments))
+
+
+@pytest.mark.parametrize("create_graph", (False, True))
+@pytest.mark.parametrize("routed", EVERY, ids=str)
+def test_third_derivatives_take_hooks_of_saved_tensors(routed: Routed, create_graph, device):
+    """torch.func refuses them; what goes through the reference has to do without it."""
+
+    def third(f):
+        arguments = leaves(routed.tensors(device))
+        value = cubes(f)(*arguments)
+        for order in range(3):
+            found = torch.autograd.grad(value, arguments, create_graph=create_graph or order < 2)
+            value = sum(gradient.pow(2).sum() for gradient in found)
+        return found
+
+    expected = third(routed.judge)
+    with torch.autograd.graph.save_on_cpu():
+        actual = third(routed.ours)
+    assert all(gradient.requires_grad == create_graph for gradient in actual)
+    assert_not_zero(actual)
+    assert_same_in_scale(actual, expected)
 
 
 @pytest.mark.parametrize("create_graph", (False, True))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from cases import Case
 from routed import (
     EVERY,
     Routed,
     assert_not_zero,
     assert_same,
+    assert_same_in_scale,
     cubes,
     gradients,
     leaves,
@@ -24,6 +26,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import stn_cuda
+from stn_cuda import reference
 
 
 def every(tensors):
@@ -114,6 +117,8 @@ HIGHER = {  # third derivatives and forward over forward
     "grad(grad(grad))": of_grad(of_grad(grad)),
     "jvp(grad(grad))": of_grad(of_grad(jvp)),
     "vmap(jvp(jvp))": vmap(of_jvp(jvp)),
+    "vmap(grad(grad(grad)))": vmap(of_grad(of_grad(grad))),
+    "jvp(grad(jvp))": of_jvp(of_grad(jvp)),
 }
 
 
@@ -126,7 +131,44 @@ def test_transform_equals_that_of_plain_operations(routed: Routed, name, device)
     tensors = routed.tensors(device)
     actual = transform(routed.ours, tensors)
     assert_not_zero(actual)
-    assert_same(actual, transform(routed.judge, tensors))
+    (assert_same_in_scale if name in HIGHER else assert_same)(actual, transform(routed.judge, tensors))
+
+
+BY_ONE = ("grad", "jvp", "jacfwd", "vmap(jvp)", "hessian", "jacrev(jacfwd)", "jvp(grad)", "grad(jvp)", "vmap(hessian)")
+
+
+@pytest.mark.parametrize("name", (*BY_ONE, *HIGHER))
+@pytest.mark.parametrize("which", (0, 1), ids=("input", "grid"))
+@pytest.mark.parametrize("routed", [routed for routed in EVERY if routed.name.startswith("grid_sample")], ids=str)
+@without_vmap_fallback()
+def test_transform_by_one_argument_leaves_the_other_constant(routed: Routed, which, name, device):
+    """Masks, and tangents and cotangents that are absent."""
+    tensors = routed.tensors(device)
+    transform = {**FIRST, **SECOND, **HIGHER}[name]
+
+    def by_one(f):
+        return transform(lambda one: f(one, tensors[1]) if which == 0 else f(tensors[0], one), (tensors[which],))
+
+    actual = by_one(routed.ours)
+    assert_not_zero(actual)
+    (assert_same_in_scale if name in HIGHER else assert_same)(actual, by_one(routed.judge))
+
+
+@pytest.mark.parametrize("name", ("grad", "vjp", "jacrev", "vmap(grad)"))
+def test_nearest_has_zeros_and_not_none_for_the_grid_in_every_transform(name, device):
+    case = Case(2, "nearest", "border", False)
+    tensors = case.tensors(device, torch.float64, away_from_kinks=True)
+    by_input, by_grid = FIRST[name](case.bind(stn_cuda.grid_sample), tensors)
+    assert_not_zero(by_input)
+    assert_same(by_input, FIRST[name](case.bind(reference.grid_sample), tensors)[0])
+    assert isinstance(by_grid, torch.Tensor) and not by_grid.any()
+
+
+def test_nearest_has_a_tangent_of_zeros_for_that_of_the_grid(device):
+    case = Case(2, "nearest", "border", False)
+    input, grid = case.tensors(device, torch.float64, away_from_kinks=True)
+    output, tangent = func.jvp(lambda grid: case.bind(stn_cuda.grid_sample)(input, grid), (grid,), (grid.cos(),))
+    assert tangent.shape == output.shape and not tangent.any()
 
 
 class SeenOperators(TorchDispatchMode):
@@ -142,8 +184,8 @@ class SeenOperators(TorchDispatchMode):
 @pytest.mark.parametrize("name", (*FIRST, *SECOND))
 @pytest.mark.parametrize("routed", EVERY, ids=str)
 def test_first_and_second_order_transforms_run_kernels_and_no_chain_of_operations(routed: Routed, name, device):
-    if device.type == "cuda" or not hasattr(stn_cuda._autograd, "GridSampleJvpFunction"):
-        pytest.skip("torch.func goes through the reference until there are Functions for it over the kernels")
+    if device.type == "cuda":
+        pytest.skip("torch.func goes through the reference on CUDA until there are kernels for gradients")
     with SeenOperators() as seen:
         {**FIRST, **SECOND}[name](routed.ours, routed.tensors(device))
     assert any(operator.startswith("stn_cuda.") for operator in seen.names)
@@ -192,6 +234,25 @@ def test_gradient_of_a_dual_number_carries_its_tangent(routed: Routed, route, de
     assert_same(actual, list(zip(primals, directions, strict=True)))
 
 
+@pytest.mark.parametrize("route", ("ours", "operator"))
+@pytest.mark.parametrize("routed", EVERY, ids=str)
+def test_second_gradient_of_a_dual_number_carries_its_tangent(routed: Routed, route, device):
+    """Third derivatives, forward over reverse over reverse, where torch.func.jvp could not be entered."""
+
+    def second(f, primals):
+        first = torch.autograd.grad(cubes(f)(*primals), primals, create_graph=True)
+        return torch.autograd.grad(sum(gradient.pow(2).sum() for gradient in first), primals, create_graph=True)
+
+    tensors = routed.tensors(device)
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(leaf, t) for leaf, t in zip(leaves(tensors), tangents(tensors), strict=True)]
+        actual = [forward_ad.unpack_dual(gradient).tangent for gradient in second(getattr(routed, route), duals)]
+    primals = leaves(tensors)
+    along = sum((gradient * t).sum() for gradient, t in zip(second(routed.judge, primals), tangents(tensors), strict=True))
+    assert_not_zero(actual)
+    assert_same_in_scale(actual, torch.autograd.grad(along, primals))  # third derivatives are symmetric
+
+
 @pytest.mark.parametrize("mode", (torch.no_grad, torch.enable_grad))
 @pytest.mark.parametrize("routed", EVERY, ids=str)
 def test_tangents_flow_whether_gradients_are_recorded_or_not(routed: Routed, mode, device):
@@ -215,3 +276,83 @@ def test_torch_autograd_functional_equals_torch_func(routed: Routed, vectorize, 
     hessian = torch.autograd.functional.hessian(cubes(routed.ours), tensors, vectorize=vectorize)
     assert_not_zero(hessian)
     assert_same(hessian, SECOND["hessian"](routed.judge, tensors))
+
+
+# ---- transforms around a backward alone ---------------------------------------------------------------------------------
+
+
+def backward_of_eager(f, tensors, order):
+    """The gradients as a function of their cotangent; with order 2 of their own gradients' cotangents, of a graph made here."""
+    primals = leaves(tensors)
+    output = f(*primals)
+    if order == 1:
+        return lambda *cotangents: torch.autograd.grad(output, primals, cotangents, retain_graph=True), (output.detach(),)
+    sources = (*primals, torch.ones_like(output, requires_grad=True))
+    first = torch.autograd.grad(output, primals, sources[-1], create_graph=True)
+    first = [gradient for gradient in first if gradient.requires_grad]
+    return lambda *cotangents: torch.autograd.grad(
+        first, sources, cotangents, retain_graph=True, materialize_grads=True
+    ), [gradient.detach() for gradient in first]
+
+
+@pytest.mark.parametrize("create_graph", (False, True))
+@pytest.mark.parametrize("order", (1, 2))
+@pytest.mark.parametrize("routed", EVERY, ids=str)
+@without_vmap_fallback()
+def test_backward_of_an_eager_call_takes_batched_and_dual_cotangents(routed: Routed, order, create_graph, device):
+    """The graph is older than the transform. What is saved in it is neither batched nor dual."""
+    tensors, found = routed.tensors(device), []
+    for f in (routed.ours, routed.judge):
+        pull, like = backward_of_eager(f, tensors, order)
+        with torch.set_grad_enabled(create_graph):
+            batched = func.vmap(pull)(*stacked(tangents(like)))
+            with forward_ad.dual_level():
+                duals = [forward_ad.make_dual(one.cos(), t) for one, t in zip(like, tangents(like), strict=True)]
+                dual = [tuple(forward_ad.unpack_dual(gradient)) for gradient in pull(*duals)]
+        found.append((batched, [pair for pair in dual if pair[1] is not None]))
+    assert_not_zero((batched[-1], found[0][1]))
+    assert_same(*found)
+
+
+@pytest.mark.parametrize("routed", EVERY, ids=str)
+def test_gradients_by_batched_cotangents_are_differentiable_or_refused(routed: Routed, device):
+    """torch's older batching, which is_grads_batched still is, has an autograd.Function lose what it is given, silently."""
+
+    def first_and_second(f, batched):
+        primals = leaves(routed.tensors(device))
+        output = f(*primals).pow(3)
+        directions = torch.stack(tangents((output, output))).cumsum(0).detach()
+        first = batched(output, primals, directions)
+        return first, torch.autograd.grad(sum(gradient.pow(2).sum() for gradient in first), primals)
+
+    def vmapped(output, primals, directions):
+        return func.vmap(lambda one: torch.autograd.grad(output, primals, one, create_graph=True))(directions)
+
+    def older(output, primals, directions):
+        return torch.autograd.grad(output, primals, directions, is_grads_batched=True, create_graph=True)
+
+    actual = first_and_second(routed.ours, vmapped)
+    assert_not_zero(actual)
+    assert_same(actual, first_and_second(routed.judge, vmapped))
+    with pytest.raises(NotImplementedError, match="torch.func"):
+        first_and_second(routed.ours, older)
+
+
+def transposed(tensor):
+    return tensor.mT.contiguous().mT
+
+
+def expanded(tensor):
+    return tensor[..., :1].expand_as(tensor)
+
+
+@pytest.mark.parametrize("make", (transposed, expanded))
+@pytest.mark.parametrize("routed", EVERY, ids=str)
+def test_cotangents_and_tangents_of_any_strides_change_nothing(routed: Routed, make, device):
+    tensors = routed.tensors(device)
+    output, pull = func.vjp(routed.ours, *tensors)
+    cotangent = make(output.cos())
+    assert_same(pull(cotangent), pull(cotangent.contiguous()))
+    directions = [make(t) for t in tangents(tensors)]
+    dense = [direction.contiguous() for direction in directions]
+    assert_same(func.jvp(routed.ours, tensors, tuple(directions)), func.jvp(routed.ours, tensors, tuple(dense)))

@@ -16,10 +16,12 @@ from routed import (
     tangents,
 )
 from torch import func, nn
+from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
 from torch.autograd import forward_ad
 
 import stn_cuda
+from stn_cuda import reference
 
 pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 
@@ -127,6 +129,11 @@ TRANSFORMS = {
     "jacrev": lambda f, tensors: func.jacrev(f)(*tensors),
     "jacfwd": lambda f, tensors: func.jacfwd(f)(*tensors),
     "jvp(grad)": lambda f, tensors: func.jvp(func.grad(cubes(f)), tensors, tangents(tensors)),
+    "grad(vmap)": lambda f, tensors: func.grad(cubes(func.vmap(f)))(*(tensor.unsqueeze(0) for tensor in tensors)),
+    "hessian": lambda f, tensors: func.hessian(cubes(f))(*tensors),
+    "jvp(jvp)": lambda f, tensors: func.jvp(
+        lambda *primals: func.jvp(f, primals, tangents(tensors))[1].pow(2) + f(*primals), tensors, tangents(tensors)
+    ),
 }
 
 
@@ -138,6 +145,39 @@ def test_transform_inside_a_compiled_function_equals_that_of_plain_operations(ro
     actual = compiled(lambda *tensors: TRANSFORMS[name](routed.ours, tensors))(*tensors)
     assert_not_zero(actual)
     assert_same(actual, TRANSFORMS[name](routed.judge, tensors))
+
+
+@pytest.mark.parametrize("backend", ("aot_eager", "inductor"))
+def test_vmap_of_both_functions_in_a_compiled_program_runs_their_kernels(backend, device):
+    """A spatial transformer of one image and many thetas, with the gradients of each, in one graph without the reference."""
+    image, theta = ONE_EACH[0].tensors(device)[0], ONE_EACH[1].tensors(device)[0]
+    thetas = torch.stack([theta, theta.flip(0), theta * 0.9])
+
+    def program(functions):
+        def loss(image, theta):
+            grid = functions.affine_grid(theta, [*image.shape], align_corners=False)
+            return functions.grid_sample(image, grid, align_corners=False).pow(3).sum()
+
+        return lambda image, thetas: func.vmap(func.grad(loss, (0, 1)), in_dims=(None, 0))(image, thetas)
+
+    seen = []
+
+    def see(graph, _):
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    actual = compiled(program(stn_cuda), backend)(image, thetas)
+    assert_not_zero(actual)
+    assert_same(actual, program(reference)(image, thetas))
+    assert graphs() == 1
+    torch._dynamo.reset()
+    compiled(program(stn_cuda), aot_autograd(fw_compiler=see))(image, thetas)
+    if device.type != "cuda":
+        assert {name for name in seen if name.startswith("stn_cuda")} == {
+            f"stn_cuda.{name}.default"
+            for name in ("_affine_grid", "affine_grid_backward", "_grid_sample", "grid_sample_backward")
+        }
+        assert not [name for name in seen if "gather" in name]
 
 
 @pytest.mark.parametrize("name", ("grad", "jvp", "vmap"))

@@ -104,3 +104,17 @@ def test_traced_function_takes_another_batch(routed: Routed, device):
     traced = torch.jit.trace(routed.ours, tensors, check_trace=False)
     three = [torch.cat([tensor, tensor[:1]]) for tensor in tensors]
     assert_same(traced(*three), routed.torchs(*three))
+
+
+@pytest.mark.parametrize("strict", (False, True))
+@pytest.mark.parametrize("routed", EVERY, ids=str)
+def test_vmap_inside_an_exported_program_equals_that_of_an_eager_one(routed: Routed, strict, device):
+    """The one transform that torch.export takes, of plain operations alone."""
+
+    class Batched(nn.Module):
+        def forward(self, tensors):
+            return torch.func.vmap(routed.ours)(*tensors)
+
+    tensors = tuple(torch.stack([tensor, tensor.flip(0)]) for tensor in routed.tensors(device))
+    exported = torch.export.export(Batched(), (tensors,), strict=strict)
+    assert_same(exported.module()(tensors), torch.func.vmap(routed.judge)(*tensors))

@@ -168,23 +168,3 @@ def test_traced_affine_grid_follows_the_size_of_its_input(device):
     theta = torch.linspace(-1, 1, 6, dtype=torch.float64, device=device).view(1, 2, 3)
     traced = torch.jit.trace(grid, (theta, torch.zeros(1, 1, 4, 4, device=device)))
     DOUBLE.assert_close(traced(theta, torch.zeros(1, 1, 7, 8, device=device)), F.affine_grid(theta, (1, 1, 7, 8), False))
-
-
-@pytest.mark.usefixtures("fresh_dynamo")
-@pytest.mark.parametrize("compiled", (False, True), ids=("eager", "compiled"))
-@pytest.mark.parametrize("case", TRACED, ids=str)
-def test_device_without_gradient_kernels_gets_gradients_from_the_reference(case: Case, compiled, device, monkeypatch):
-    """As CUDA has none yet; every device takes that way here."""
-    monkeypatch.setattr(stn_cuda._autograd, "_has_gradient_kernels", lambda tensor: False)
-    monkeypatch.delattr(stn_cuda._autograd.GridSampleFunction, "forward")
-    sample = case.bind(stn_cuda.grid_sample)
-    tensors = case.tensors(device, torch.float64, away_from_kinks=True)
-    function = torch.compile(sample, fullgraph=True, backend="aot_eager") if compiled else sample
-    assert_all_close(gradients(function, *tensors), gradients(case.bind(torch_grid_sample), *tensors))
-    mode, padding = (getattr(stn_cuda._C, table) for table in ("INTERPOLATION_MODES", "PADDING_MODES"))
-    options = mode[case.mode], [padding[case.padding_mode]], int(case.align_corners), None, False
-    operator = gradients(lambda *leaves: torch.ops.stn_cuda.grid_sample(*leaves, *options), *tensors)
-    assert_all_close(operator, gradients(case.bind(torch_grid_sample), *tensors))
-    theta = torch.eye(case.dims, case.dims + 1, dtype=torch.float64, device=device)[None].requires_grad_()
-    size = (1, 1, *range(3, 3 + case.dims))
-    DOUBLE.assert_close(stn_cuda.affine_grid(theta, size, False), F.affine_grid(theta, size, align_corners=False))

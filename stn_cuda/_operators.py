@@ -1,0 +1,60 @@
+"""The operators, and the reference that stands in for them, as the Functions call them: tensors, then one tuple of options.
+
+Results and cotangents have the dtypes that the operators give them: with ``float_output`` those of the output aren't input's.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import _checks, _fake, reference  # noqa: F401  (the fakes are registered by their import)
+from ._extension import _C
+
+Options = tuple[int, list[int], int, bool]  # mode, padding, coordinates, float_output
+Pair = tuple[Tensor | None, Tensor | None]
+Triple = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+_ops = torch.ops.stn_cuda
+_sample = _ops._grid_sample.default  # an overload is called faster than its packet
+_sample_backward = _ops.grid_sample_backward.default
+_sample_double_backward = _ops.grid_sample_double_backward.default
+affine_grid = _ops._affine_grid.default
+affine_grid_backward = _ops.affine_grid_backward.default
+
+_MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
+_PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
+_ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVENTIONS["centres"]: True}
+
+
+def sample(input: Tensor, grid: Tensor, options: Options) -> Tensor:
+    """input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]"""
+    mode, padding, coordinates, float_output = options
+    return _sample(input, grid, mode, padding, coordinates, None, float_output)
+
+
+def gradients(grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]) -> Pair:
+    """Of <grad_output, output> by input and grid, None for what isn't wanted."""
+    mode, padding, coordinates, float_output = options
+    return _sample_backward(
+        grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
+        torch.are_deterministic_algorithms_enabled())[:2]
+
+
+def second(
+    t_input: Tensor | None, t_grid: Tensor | None, grad_output: Tensor | None, input: Tensor, grid: Tensor, options: Options,
+    wanted: Sequence[bool],
+) -> Triple:
+    """Gradients of <t_input, grad_input> + <t_grid, grad_grid> by grad_output, input and grid. The first is the jvp too."""
+    mode, padding, coordinates, float_output = options
+    return _sample_double_backward(
+        t_input, t_grid, None, grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
+        torch.are_deterministic_algorithms_enabled())[:3]
+
+
+def reference_sample(input: Tensor, grid: Tensor, options: Options) -> Tensor:
+    mode, padding, coordinates, float_output = options
+    if float_output:
+        input = input.to(_checks.accumulate_dtype(input.dtype))
+    return reference.grid_sample(input, grid, _MODE_NAMES[mode], _PADDING_NAMES[padding[0]], _ALIGN_CORNERS[coordinates])
