@@ -95,7 +95,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             with True its position is 0, and torch's warning about it is given.
 
     Returns:
-        ``(N, H, W, 2)`` or ``(N, D, H, W, 3)``, contiguous, in the dtype of ``theta``; under autocast float32 for one of 16 bits.
+        ``(N, H, W, 2)`` or ``(N, D, H, W, 3)``, contiguous, in the dtype of ``theta``; under autocast float32 for 16 bits.
 
     Raises:
         TypeError: ``theta`` is no tensor, ``size`` no sequence of ints, ``align_corners`` no bool.
@@ -132,7 +132,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
 def _is_autocast(function: str, name: str, tensor: Tensor) -> bool:
     _checks.check_tensor(function, name, tensor)
-    return torch.is_autocast_enabled(tensor.device.type)
+    device = tensor.device.type
+    return device in ("cpu", "cuda") and torch.is_autocast_enabled(device)  # torch raises for those that have none
 
 
 def _warned_default() -> bool:
