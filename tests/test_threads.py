@@ -66,16 +66,22 @@ def test_eight_python_threads_at_once_get_what_one_gets(device):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_memory_does_not_grow_over_1000_calls(device):
+@pytest.mark.parametrize("second", (False, True), ids=("backward", "double_backward"))
+def test_memory_does_not_grow_over_10000_calls(second, device):
+    tensors = [tensor.requires_grad_() for tensor in CASE.tensors(device, torch.float32, away_from_kinks=False)]
+
     def calls(count):
         for _ in range(count):
-            run(CASE, device, torch.float32, 1, 2, (48, 48), (48, 48))
+            output = CASE.bind(stn_cuda.grid_sample)(*tensors)
+            gradients = torch.autograd.grad(output, tensors, output.detach(), create_graph=second)
+            if second:
+                torch.autograd.grad(gradients, tensors, [gradient.detach() for gradient in gradients])
         gc.collect()
 
     process = psutil.Process()
-    calls(200)
-    before = process.memory_info().rss
     calls(1000)
+    before = process.memory_info().rss
+    calls(10_000)
     assert process.memory_info().rss - before < MEMORY_GROWTH_BYTES
 
 
