@@ -1,13 +1,15 @@
 # make demo | make test: everything from a bare checkout, in the active virtual environment or else in .venv.
 #
 #   make demo     trains a spatial transformer on MNIST; DEMO="--data DIR" and the like go to examples/train_mnist.py
-#   make test     the whole test-suite; TESTS="tests/test_parity.py -k border" for a part of it
+#   make test     the whole test-suite, then a part of it on the CUDA kernels executed on the host (pytest --device emulated
+#                 runs all of it there); TESTS="tests/test_parity.py -k border" for a part, on the CPU only
 #   make build    the libraries, in place (setup.py lists the environment variables)
 #   make lint     style and types
 #   make clean    what was built; make distclean: and .venv
 
 PY ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
 TESTS ?=
+EMULATED = affine_grid autocast autograd double_backward edges errors gradients memory_format nonfinite operators sixteen_bits
 DEMO ?=
 
 .PHONY: build test demo lint clean distclean
@@ -18,6 +20,9 @@ build:
 
 test: build
 	$(PYTHON) -m pytest $(TESTS)
+ifeq ($(TESTS),)
+	$(PYTHON) -m pytest --device emulated $(EMULATED:%=tests/test_%.py)
+endif
 
 demo: build
 	$(PYTHON) examples/train_mnist.py $(DEMO)
