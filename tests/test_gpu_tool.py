@@ -145,6 +145,27 @@ def test_without_a_gpu_it_stops_at_the_first_cuda_call_and_says_why(tmp_path: Pa
     assert "built without CUDA" in done.stderr or "NVIDIA" in done.stderr or "CUDA" in done.stderr
 
 
+def test_the_environment_is_found_without_a_network() -> None:
+    """pip isn't asked: by a Python that has all of it, and by one that has nothing."""
+    bootstrap = ROOT / "tools" / "bootstrap.py"
+    done = subprocess.run([sys.executable, bootstrap, "--offline"], capture_output=True, text=True)
+    assert done.returncode == 0 and Path(done.stdout.strip()).exists() and "pip" not in done.stderr, done.stderr
+    if sys.prefix == sys.base_prefix or (ROOT / ".venv").exists():
+        return  # where this Python's own packages aren't all that is looked at
+    bare = subprocess.run([sys.executable, "-I", "-S", "-c", BARE, bootstrap], capture_output=True, text=True)
+    assert bare.returncode == 1 and "lacks torch>=2.11" in bare.stderr and "make PY=" in bare.stderr, bare.stderr
+
+
+BARE = """
+import runpy, sys
+sys.argv = [sys.argv[1], "--offline"]
+import subprocess
+real = subprocess.run  # the Python that is asked is without its packages, too
+subprocess.run = lambda command, **options: real([command[0], "-I", "-S", *command[1:]], **options)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_a_failed_step_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(gpu, "find_gpus", lambda: ({"torch": "2.11", "GPUs": "a GPU"}, ["9.0"]))
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "")

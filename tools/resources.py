@@ -181,7 +181,8 @@ def measure(archs: Sequence[str], dtypes: Sequence[str], folder: Path, jobs: int
     pairs = [(arch, dtype) for dtype in dtypes for arch in archs]
     usages: list[Usage] = []
     with ThreadPoolExecutor(jobs or int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)) as pool:
-        for (arch, dtype), (some, seconds) in zip(pairs, pool.map(lambda pair: compile_cubin(nvcc, pair[0], pair[1], folder), pairs)):
+        compiled = pool.map(lambda pair: compile_cubin(nvcc, pair[0], pair[1], folder), pairs)
+        for (arch, dtype), (some, seconds) in zip(pairs, compiled):
             print(f"sm_{arch} {dtype}: {len(some)} kernels, {seconds:.0f} s", file=sys.stderr, flush=True)
             usages += some
     return usages
