@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MINUTES = 9.0
 GRACE = 5.0  # seconds of a step's time in which it may still write down what it has, after SIGINT
 LEAST = 5.0  # seconds; with less a step isn't started
-TAIL_LINES = 15  # of a log, in summary.md
+TAIL_LINES = 40  # of a log, in summary.md
 SMI_FIELDS = ("name", "driver_version", "pstate", "clocks.sm", "clocks.mem", "clocks_throttle_reasons.active",
               "temperature.gpu", "power.draw", "utilization.gpu", "memory.used")
 
@@ -45,7 +45,7 @@ class Step:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-PYTEST = ("{python}", "-m", "pytest", "--device", "cuda", "--tb", "short", "-p", "no:cacheprovider")
+PYTEST = ("{python}", "-m", "pytest", "--device", "cuda", "--tb", "short", "-rfE", "-p", "no:cacheprovider")
 # A tensor has to be an allocation of its own, or an access behind its end is one in torch's pool, which is none to be told.
 NO_POOL = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
 
