@@ -3,6 +3,11 @@
 #   make demo     trains a spatial transformer on MNIST; DEMO="--data DIR" and the like go to examples/train_mnist.py
 #   make test     the whole test-suite, then a part of it on the CUDA kernels executed on the host (pytest --device emulated
 #                 runs all of it there); TESTS="tests/test_parity.py -k border" for a part, on the CPU only
+#   make gpu      builds for the GPUs here and runs tests, checks, compute-sanitizer and the benchmark within 9 minutes, with the
+#                 Python and torch that are there and no network; OUT=DIR for what it writes (build/gpu), GPU="--minutes 4"
+#                 and the like go to tools/gpu.py
+#   make resources  compiles every CUDA kernel and writes what it takes to benchmarks/results/resources.md; fails where that is
+#                 more than is allowed. Needs nvcc, no torch and no GPU
 #   make build    the libraries, in place (setup.py lists the environment variables)
 #   make lint     style and types
 #   make clean    what was built; make distclean: and .venv
@@ -11,8 +16,10 @@ PY ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
 TESTS ?=
 EMULATED = affine_grid autocast autograd double_backward edges errors gradients memory_format nonfinite operators sixteen_bits
 DEMO ?=
+OUT ?= build/gpu
+GPU ?=
 
-.PHONY: build test demo lint clean distclean
+.PHONY: build test demo gpu resources lint clean distclean
 build:
 	$(eval PYTHON := $(shell $(PY) tools/bootstrap.py))
 	@test -n "$(PYTHON)"
@@ -26,6 +33,14 @@ endif
 
 demo: build
 	$(PYTHON) examples/train_mnist.py $(DEMO)
+
+gpu:
+	$(eval PYTHON := $(shell $(PY) tools/bootstrap.py --offline))
+	@test -n "$(PYTHON)"
+	$(PYTHON) tools/gpu.py --out $(OUT) $(GPU)
+
+resources:
+	$(PY) tools/resources.py --write
 
 lint:
 	$(eval PYTHON := $(shell $(PY) tools/bootstrap.py --lint))

@@ -33,7 +33,7 @@ from stn_cuda import reference
 WRONG = "WRONG"
 NOT_MEASURED = "not measured"
 COLUMNS = ("workload", "pass", "ours us", "torch us", "torch / ours (quartiles)", "verdict", "error ours", "torch", "allowed",
-           "peak MB ours", "torch")
+           "peak MB ours", "torch", "wall us ours", "torch", "timed by")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Row:
     allowed_error: float | None = None
     our_peak_bytes: int | None = None  # beyond what was held before the call
     torch_peak_bytes: int | None = None
+    our_wall_us: float | None = None  # on CUDA: a call as its caller feels it, launches and Python among it
+    torch_wall_us: float | None = None
+    timed_by: str = ""  # on CUDA: what the times above are by
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,23 @@ def run(job: Job, device: torch.device) -> Row:
         reason = f"our error {our_error:.2g} is beyond {allowed:.2g}, torch's is {torch_error:.2g}"
         return replace(row, verdict=WRONG, reason=reason)
     peaks = [timing.peak_extra_bytes(call, device) for call in (ours, theirs)]
-    result = timing.measure(ours, theirs, job.timer)
+    if device.type == "cuda" and job.timer is timing.cuda_seconds:
+        result, row = _measure_on_cuda(job, tensors, (ours, theirs), row)
+    else:
+        result = timing.measure(ours, theirs, job.timer)
     return replace(
         row, verdict=result.verdict, our_us=result.ours * 1e6, torch_us=result.theirs * 1e6, ratio=result.ratio,
         ratio_low=result.low, ratio_high=result.high, our_peak_bytes=peaks[0], torch_peak_bytes=peaks[1])
+
+
+def _measure_on_cuda(job: Job, tensors: Tensors, first: Sequence[Call], row: Row) -> tuple[timing.Comparison, Row]:
+    """Over as many copies of the tensors as the cache doesn't hold. The first calls are on the tensors themselves."""
+    cache = torch.cuda.get_device_properties(tensors.input.device).L2_cache_size
+    copies = [tensors.clone() for _ in range(timing.copies_beyond_cache(tensors.nbytes, cache) - 1)]
+    ours, theirs = ([call, *(job.build(job.workload.bind(sampler), copy) for copy in copies)]
+                    for call, sampler in zip(first, (stn_cuda.grid_sample, F.grid_sample)))
+    result, wall, timed_by = timing.measure_on_cuda(ours, theirs)
+    return result, replace(row, our_wall_us=wall.ours * 1e6, torch_wall_us=wall.theirs * 1e6, timed_by=timed_by)
 
 
 def _build(library: str, sampler: Sampler, job: Job, tensors: Tensors) -> Call:
@@ -141,7 +157,9 @@ def run_all(jobs: Sequence[Job], device: torch.device, time_budget: float) -> It
         if time.monotonic() - start >= time_budget:
             yield Row(job.workload.name, job.pass_name, NOT_MEASURED, f"the time budget of {time_budget:g} s was used up")
         else:
-            yield run(job, device)
+            with timing.side_stream(device):
+                row = run(job, device)
+            yield row
 
 
 # ---- the report ---------------------------------------------------------------------------------------------------------
@@ -159,7 +177,9 @@ def markdown(head: dict[str, str], rows: Sequence[Row]) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows)]
+    """The last columns only where there is something in them, on CUDA."""
+    shown = len(COLUMNS) if any(row.timed_by for row in rows) else len(COLUMNS) - 3
+    lines = [line[:shown] for line in (COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows))]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -168,7 +188,8 @@ def cells(row: Row) -> list[str]:
     verdict = f"{row.verdict}: {row.reason}".replace("|", "\\|") if row.reason else row.verdict
     return [row.workload, row.pass_name, _number(row.our_us, ".1f"), _number(row.torch_us, ".1f"), spread, verdict,
             *(_number(error, ".1e") for error in (row.our_error, row.torch_error, row.allowed_error)),
-            *(_number(None if peak is None else peak / 1e6, ".3g") for peak in (row.our_peak_bytes, row.torch_peak_bytes))]
+            *(_number(None if peak is None else peak / 1e6, ".3g") for peak in (row.our_peak_bytes, row.torch_peak_bytes)),
+            *(_number(wall, ".1f") for wall in (row.our_wall_us, row.torch_wall_us)), row.timed_by.replace("|", "\\|")]
 
 
 def _number(value: float | None, form: str) -> str:

@@ -89,6 +89,14 @@ class Tensors:
         """The same values, in float64, for the judge."""
         return Tensors(*(tensor.detach().double().requires_grad_(tensor.requires_grad) for tensor in vars(self).values()))
 
+    def clone(self) -> Tensors:
+        """The same values elsewhere."""
+        return Tensors(*(tensor.detach().clone().requires_grad_(tensor.requires_grad) for tensor in vars(self).values()))
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in vars(self).values())
+
 
 @dataclass(frozen=True)
 class Workload:

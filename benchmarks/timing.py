@@ -3,15 +3,18 @@ conditions under which all of it was measured.
 """
 from __future__ import annotations
 
+import contextlib
 import datetime
+import itertools
 import math
 import os
 import platform
 import re
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,7 +33,7 @@ WARM_UP_CALLS = 2
 # ---- time ---------------------------------------------------------------------------------------------------------------
 
 def timer_for(device: torch.device, threads: int) -> Timer:
-    """CPU time on one thread, which other processes disturb little; wall clock on several; CUDA events on CUDA."""
+    """CPU time on one thread, which other processes disturb little; wall clock on several; on CUDA see measure_on_cuda."""
     if device.type == "cuda":
         return cuda_seconds
     return process_seconds if threads == 1 else wall_seconds
@@ -51,8 +54,7 @@ def _clocked(clock: Callable[[], float], call: Call, repeats: int) -> float:
     return clock() - start
 
 
-# Written from the manual: nothing here has run on a GPU yet. The same tensors are used in every call, so that what fits
-# into the L2 cache is read from there; and calls shorter than their launch show the launch.
+# Written from the manual: nothing for CUDA here has run on a GPU yet.
 def cuda_seconds(call: Call, repeats: int) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
@@ -71,6 +73,54 @@ def cuda_wall_seconds(call: Call, repeats: int) -> float:
         call()
     torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+CACHE_TIMES = 4  # calls go round as many bytes as this many L2 caches hold, or most of them would be read from there
+MOST_COPIES = 64
+
+
+def copies_beyond_cache(tensor_bytes: int, cache_bytes: int) -> int:
+    """How many sets of tensors calls have to go round."""
+    return min(MOST_COPIES, 1 + CACHE_TIMES * cache_bytes // max(1, tensor_bytes))
+
+
+def in_turn(calls: Sequence[Call]) -> Call:
+    """The next of them at each call."""
+    endless = itertools.cycle(calls)
+    return lambda: next(endless)()
+
+
+def captured(calls: Sequence[Call]) -> Call:
+    """All of them as one CUDA graph on the current stream, on which their tensors were made: without Python, and without a
+    launch each."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        results = [call() for call in calls]
+
+    def replay() -> Sequence[Tensor]:
+        graph.replay()
+        return results[-1]
+
+    return replay
+
+
+def side_stream(device: torch.device) -> contextlib.AbstractContextManager:
+    """A stream that may be captured, which the default one may not: a backward runs on its forward's stream."""
+    return torch.cuda.stream(torch.cuda.Stream()) if device.type == "cuda" else contextlib.nullcontext()
+
+
+def measure_on_cuda(ours: Sequence[Call], theirs: Sequence[Call]) -> tuple[Comparison, Comparison, str]:
+    """Device time a call, by graphs or, where either can't be captured, by events around calls; and the caller's time."""
+    eager = [in_turn(calls) for calls in (ours, theirs)]
+    wall = measure(eager[0], eager[1], cuda_wall_seconds)
+    try:
+        graphs = [captured(calls) for calls in (ours, theirs)]
+    except Exception as error:  # whatever it is, there are events
+        torch.cuda.synchronize()
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return measure(eager[0], eager[1], cuda_seconds), wall, f"events, no graph: {reason}"
+    result, count = measure(graphs[0], graphs[1], cuda_seconds), len(ours)
+    return replace(result, ours=result.ours / count, theirs=result.theirs / count), wall, "graph"
 
 
 def repeats_for(call: Call, timer: Timer, seconds: float) -> int:
@@ -191,8 +241,10 @@ def acceptable(our_error: float, allowed: float) -> bool:
 def conditions(device: torch.device, threads: int) -> dict[str, str]:
     """What a reader needs to know before believing a figure."""
     on_cuda = device.type == "cuda"
-    clock = "CUDA events, call overhead by wall clock" if on_cuda else "CPU time" if threads == 1 else "wall clock"
+    clock = "CUDA graphs over copies of the tensors; wall clock" if on_cuda else "CPU time" if threads == 1 else "wall clock"
+    gpu = {"GPU before": gpu_state()} if on_cuda else {}
     return {
+        **gpu,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "stn_cuda": ", ".join(f"{name.replace('_', ' ')} {value or 'none'}" for name, value in stn_cuda.build_info().items()),
         "torch": torch.__version__,
@@ -204,6 +256,17 @@ def conditions(device: torch.device, threads: int) -> dict[str, str]:
         "clock": f"{clock}; {ROUNDS} rounds, each side {ROUND_SECONDS * 1e3:g} ms or more, A B A B; medians, quartiles",
         "malloc": ", ".join(f"{key}={value}" for key, value in os.environ.items() if key.startswith("MALLOC_")) or "defaults",
     }
+
+
+def gpu_state() -> str:
+    """Clocks and what throttles them, by nvidia-smi."""
+    fields = "clocks.sm,clocks.mem,clocks_throttle_reasons.active,temperature.gpu,power.draw,utilization.gpu"
+    try:
+        done = subprocess.run(["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader", "-i", "0"],
+                              capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unknown: {error}"
+    return f"{fields} = {done.stdout.strip()}"
 
 
 def cpu_name() -> str:

@@ -19,10 +19,12 @@ NOT_OF_A_DEVICE = {
     "test_cpu_backend.py": "instruction sets and threads of the CPU's kernels",
     "test_emulation.py": "native programs, the emulation's own",
     "test_example.py": "a training run",
+    "test_gpu_tool.py": "the tool that runs all of this on a GPU",
     "test_mnist_data.py": "reading MNIST",
     "test_native.py": "native programs",
     "test_packaging.py": "the package's build",
     "test_reference.py": "the reference",
+    "test_resources.py": "what the kernels' compiler reports",
     "test_threads.py": "the CPU's threads, and memory over thousands of calls",
     "test_warnings.py": "Python's warnings",
 }

@@ -92,6 +92,54 @@ def test_sides_alternate_with_repeats_of_their_own() -> None:
     assert (result.ours, result.theirs, result.ratio) == (1, 4, 4)
 
 
+# What a GPU's times need, without a GPU
+
+
+def test_calls_go_round_more_memory_than_the_cache_holds() -> None:
+    copies = timing.copies_beyond_cache(10_000_000, 60_000_000)
+    assert 10_000_000 * copies > 4 * 60_000_000 and copies == 25
+    assert timing.copies_beyond_cache(10**12, 60_000_000) == 1
+    assert timing.copies_beyond_cache(100, 60_000_000) == timing.MOST_COPIES
+
+
+def test_calls_take_turns() -> None:
+    log: list[int] = []
+
+    def call(number: int) -> Sequence[Tensor]:
+        log.append(number)
+        return ()
+
+    together = timing.in_turn([functools.partial(call, number) for number in range(3)])
+    for _ in range(5):
+        together()
+    assert log == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_device_time_is_a_graphs_or_else_by_events(monkeypatch: pytest.MonkeyPatch, captures: bool) -> None:
+    """By clocks on which a call takes 1 s of the device and 3 s of the caller."""
+
+    def captured(calls: Sequence[cases.Call]) -> cases.Call:
+        if not captures:
+            raise RuntimeError("no capture of this")
+        return lambda: [call() for call in calls][-1]
+
+    monkeypatch.setattr(timing, "captured", captured)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(timing, "cuda_seconds", lambda call, repeats: repeats * (4.0 if captures else 1.0))  # four copies
+    monkeypatch.setattr(timing, "cuda_wall_seconds", lambda call, repeats: repeats * 3.0)
+    result, wall, timed_by = timing.measure_on_cuda([lambda: ()] * 4, [lambda: ()] * 4)
+    assert (result.ours, result.theirs, wall.ours, wall.theirs) == (1, 1, 3, 3)
+    assert timed_by == ("graph" if captures else "events, no graph: no capture of this")
+
+
+def test_copies_have_the_values_and_the_strides_of_the_original() -> None:
+    tensors = replace(TINY, channels_last=True).tensors(CPU)
+    for one, two in zip(vars(tensors).values(), vars(tensors.clone()).values()):
+        assert torch.equal(one, two) and one.stride() == two.stride() and one.data_ptr() != two.data_ptr()
+        assert two.requires_grad == one.requires_grad and two.is_leaf
+
+
 # Memory and errors
 
 

@@ -6,6 +6,7 @@ environment's Python; everything else goes to standard error.
 
     STN_TORCH   what to install where there is no torch, e.g. STN_TORCH="torch==2.11.0"
     --lint      and the tools of `make lint`
+    --offline   ask for no network: nothing is installed; the environment, or this Python, with the torch that it has
 """
 import argparse
 import os
@@ -97,13 +98,29 @@ def check_torch(python):
     return version, cuda
 
 
+def as_it_is():
+    """The active environment's Python, else that of ./.venv, else this one, if it has what building and testing need."""
+    python = environment() if VENV.exists() else sys.executable
+    if lacking := missing(python, {"torch": f"torch>={MIN_TORCH[0]}.{MIN_TORCH[1]}"} | BUILD):
+        sys.exit(f"bootstrap: {python} lacks {' '.join(lacking)}, and nothing is installed here; `make build` installs it, or "
+                 "name a Python that has it: make PY=/path/to/python gpu")
+    version, _ = check_torch(python)
+    if extra := missing(python, EXTRA):
+        say(f"without {' '.join(extra)}: tests that need them are skipped")
+    say(f"{python}: torch {version}")
+    return python
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lint", action="store_true", help="install the tools of `make lint` too")
+    parser.add_argument("--offline", action="store_true", help="install nothing, use what there is")
     options = parser.parse_args()
     if sys.version_info < MIN_PYTHON:
         sys.exit(f"bootstrap: Python {MIN_PYTHON[0]}.{MIN_PYTHON[1]} or later is needed, this is {sys.version.split()[0]}; "
                  "name another one: make PY=python3.12 test")
+    if options.offline:
+        return print(as_it_is())
     python = environment()
     version, cuda = check_torch(python)
     needed = missing(python, BUILD | (LINT if options.lint else {}))

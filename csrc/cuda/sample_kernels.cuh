@@ -55,19 +55,24 @@ __device__ void store_row_sum(const params_t& params, const ThreadVisit<typename
   if (at.live && threadIdx.y == 0) params.source.store_gradient(at.n, at.location, gradient);
 }
 
+/// The blocks that a multiprocessor has to hold at once; 0 leaves it to ptxas, which then spills a few registers where that
+/// makes room for one block more. Bicubic has more values that live long than that is worth: with 1 it keeps them.
+template <InterpolationMode kMode>
+constexpr int kMinBlocks = kMode == InterpolationMode::kBicubic ? 1 : 0;
+
 // The kernels below: one thread a location, or kChannelRows of them, see Mapping. The launcher chooses blocks, no dynamic
 // shared memory.
 
 /// Reads input and the source, writes output.
 template <InterpolationMode kMode, typename Pad, typename params_t>
-__global__ void __launch_bounds__(kThreads) grid_sample_kernel(const params_t params) {
+__global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_kernel(const params_t params) {
   const ThreadVisit<typename params_t::index_t> at(params);
   if (at.live) sample_location<kMode, Pad>(params, at);
 }
 
 /// Reads grad_output, input and the source; adds to grad_input, writes the source's gradient.
 template <InterpolationMode kMode, typename Pad, typename params_t>
-__global__ void __launch_bounds__(kThreads) grid_sample_backward_kernel(const params_t params) {
+__global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_backward_kernel(const params_t params) {
   const ThreadVisit<typename params_t::index_t> at(params);
   typename params_t::scalar_t gradient[params_t::kDims] = {};
   if (at.live) sample_location_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
@@ -76,16 +81,17 @@ __global__ void __launch_bounds__(kThreads) grid_sample_backward_kernel(const pa
 
 /// The same with the tangents; writes grad_grad_output, too.
 template <InterpolationMode kMode, typename Pad, typename params_t>
-__global__ void __launch_bounds__(kThreads) grid_sample_double_backward_kernel(const params_t params) {
+__global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_double_backward_kernel(const params_t params) {
   const ThreadVisit<typename params_t::index_t> at(params);
   typename params_t::scalar_t gradient[params_t::kDims] = {};
   if (at.live) sample_location_double_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
   if (params.source.grad_grid) store_row_sum(params, at, gradient);
 }
 
-/// grad_input alone, in a fixed order: one thread a plane (n, c), which owns it and walks all locations. Slow and plain.
+/// grad_input alone, in a fixed order: one thread a plane (n, c), which owns it and walks all locations. Slow and plain;
+/// its threads are few, so that registers are plenty.
 template <InterpolationMode kMode, typename Pad, bool kSecond, typename params_t>
-__global__ void __launch_bounds__(kThreads) ordered_grad_input_kernel(const params_t params) {
+__global__ void __launch_bounds__(kThreads, 1) ordered_grad_input_kernel(const params_t params) {
   using index_t = typename params_t::index_t;
   const index_t plane = static_cast<index_t>(blockIdx.x) * kThreads + static_cast<index_t>(threadIdx.x);
   if (plane >= params.batch * params.channels) return;

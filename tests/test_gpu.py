@@ -1,0 +1,299 @@
+"""What only a GPU can show: streams, graphs, memory, devices, sizes, races. The operators are called directly, so that nothing
+stands in for a kernel. Skipped without ``--device cuda``.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from cases import EXACT_IN_SIZE, Case, all_cases
+from tolerances import EXACT, parity
+from torch import Tensor
+
+import stn_cuda
+from stn_cuda._extension import _C
+
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+OPERATORS = ("forward", "backward", "double backward", "affine grid", "affine grid backward")
+CASE = Case(2, "bilinear", "border", False)
+VOLUME = Case(3, "bicubic", "zeros", True)
+
+Results = Sequence[Tensor]
+Tensors = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def on_a_gpu(device: torch.device) -> None:
+    if device.type != "cuda":
+        pytest.skip("a GPU's own behaviour: pytest --device cuda")
+
+
+def tensors_of(case: Case, dtype: torch.dtype, seed: int = 0, **sizes) -> Tensors:
+    """All that the operators take, on the CPU; the two gradients of grad mode are tangents here."""
+    if dtype.itemsize == 2:  # coordinates that 16 bits hold
+        sizes.setdefault("in_size", EXACT_IN_SIZE[case.align_corners][-case.dims :])
+    input, grid = case.tensors(torch.device("cpu"), dtype, away_from_kinks=True, seed=seed, **sizes)
+    generator = torch.Generator().manual_seed(seed + 1)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    return {
+        "input": input,
+        "grid": grid,
+        "grad_output": draw(*input.shape[:2], *grid.shape[1:-1]),
+        "t_input": draw(*input.shape),
+        "t_grid": draw(*grid.shape),
+        "theta": draw(len(input), case.dims, case.dims + 1),
+    }
+
+
+def moved(tensors: Tensors, device: torch.device | str, dtype: torch.dtype | None = None) -> Tensors:
+    return {name: tensor.to(device, dtype or tensor.dtype) for name, tensor in tensors.items()}
+
+
+def run(name: str, case: Case, tensors: Tensors, deterministic: bool = False) -> Results:
+    """An operator's results."""
+    ops, get = torch.ops.stn_cuda, tensors.__getitem__
+    convention = _C.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
+    options = (_C.INTERPOLATION_MODES[case.mode], [_C.PADDING_MODES[case.padding_mode]], convention, None, False)
+    input, grid = get("input"), get("grid")
+    if name == "forward":
+        return (ops._grid_sample(input, grid, *options),)
+    if name == "backward":
+        mask = [True, True, False]
+        return ops.grid_sample_backward(get("grad_output"), input, grid, *options, mask, deterministic)[:2]
+    if name == "double backward":
+        given, mask = (get("t_input"), get("t_grid"), None, get("grad_output")), [True, True, True, False]
+        return ops.grid_sample_double_backward(*given, input, grid, *options, mask, deterministic)[:3]
+    size = [*input.shape[:2], *grid.shape[1:-1]]
+    if name == "affine grid":
+        return (ops._affine_grid(get("theta"), size, case.align_corners),)
+    return (ops.affine_grid_backward(get("t_grid"), size, case.align_corners),)
+
+
+def assert_close(case: Case, results: Results, expected: Results) -> None:
+    """Within the tolerance of the results' dtype, relative to the largest value: sums of both signs cancel."""
+    assert len(results) == len(expected)
+    for result, exact in zip(results, expected):
+        assert result.shape == exact.shape
+        scale = exact.abs().max().clamp(min=1).double()
+        tolerance = parity(case.mode, result.dtype)
+        tolerance.assert_close(result.cpu().double() / scale, exact.double() / scale)
+
+
+def assert_equals_the_cpu(case: Case, tensors: Tensors, device: torch.device) -> None:
+    wide = torch.float32 if tensors["input"].dtype.itemsize == 2 else None  # rounded once by the GPU, not at all by the judge
+    for name in OPERATORS:
+        assert_close(case, run(name, case, moved(tensors, device)), run(name, case, moved(tensors, "cpu", wide)))
+
+
+# ---- results ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dims", (2, 3))
+def test_every_operator_equals_the_cpu_on_few_pixels(dims, dtype, device):
+    """All modes, paddings and conventions; few channels and enough of them for threads to share, through shared memory.
+    compute-sanitizer runs this one: no more pixels than it takes."""
+    for case in all_cases():
+        if case.dims == dims:
+            assert_equals_the_cpu(case, tensors_of(case, dtype, channels=9 if case.align_corners else 3), device)
+    torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize("case", [Case(2, mode, "reflection", True) for mode in ("bilinear", "bicubic")] + [VOLUME], ids=str)
+@pytest.mark.parametrize("batch, channels, out_size", [(2, 64, (9, 33, 34)), (1, 3, (13, 130, 131)), (1, 1, (2, 400, 410))])
+def test_every_operator_equals_the_cpu_for_either_mapping(case, batch, channels, out_size, device):
+    """Threads that share a location's channels, and one thread a location; several blocks, the last one partly idle."""
+    sizes = {"in_size": (5, 20, 21)[-case.dims :], "out_size": out_size[-case.dims :], "batch": batch, "channels": channels}
+    assert_equals_the_cpu(case, tensors_of(case, torch.float64, **sizes), device)
+
+
+@pytest.mark.parametrize("name", ("backward", "double backward"))
+def test_deterministic_gradients_have_the_same_bits_each_time(name, device):
+    """Thousands of locations that add to few pixels."""
+    for case in (CASE, VOLUME):
+        tensors = moved(tensors_of(case, torch.float32, out_size=(3, 40, 41)[-case.dims :]), device)
+        first, *others = (run(name, case, tensors, deterministic=True) for _ in range(4))
+        for other in others:
+            for one, two in zip(first, other):
+                EXACT.assert_close(one, two)
+        assert_close(case, [tensor.cpu() for tensor in run(name, case, tensors)], [tensor.cpu() for tensor in first])
+
+
+# ---- streams and graphs -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float16), ids=str)
+def test_work_is_done_on_the_current_stream(name, dtype, device):
+    """What an operator reads is written on the side stream, late: on another stream it would read zeros."""
+    source = moved(tensors_of(CASE, dtype), device)
+    expected = run(name, CASE, source, deterministic=True)
+    late = {key: torch.zeros_like(tensor) for key, tensor in source.items()}
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(100_000_000)  # clock cycles: 50 ms or so
+        for key, tensor in late.items():
+            tensor.copy_(source[key])
+        results = run(name, CASE, late, deterministic=True)
+    stream.synchronize()
+    for result, exact in zip(results, expected, strict=True):
+        EXACT.assert_close(result, exact)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("case", (CASE, VOLUME), ids=str)
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float16), ids=str)
+def test_a_captured_graph_replays_on_new_values(name, case, dtype, device):
+    tensors, new = (moved(tensors_of(case, dtype, seed), device) for seed in (0, 5))
+    call = functools.partial(run, name, case, deterministic=True)
+    results = captured(lambda: call(tensors))
+    for key, tensor in tensors.items():
+        tensor.copy_(new[key])
+    results.replay()
+    for result, exact in zip(results.values, call(new), strict=True):
+        EXACT.assert_close(result, exact)
+
+
+def test_a_captured_training_step_replays_on_new_values(device):
+    """The public functions with their gradients."""
+
+    def step() -> Results:
+        grid = stn_cuda.affine_grid(theta, [2, 3, 6, 7], align_corners=False)
+        output = stn_cuda.grid_sample(image, grid, "bilinear", "border", align_corners=False)
+        return torch.autograd.grad(output.square().sum(), (image, theta))
+
+    generator = torch.Generator(device).manual_seed(0)
+    image = torch.randn(2, 3, 5, 6, device=device, generator=generator, requires_grad=True)
+    theta = torch.randn(2, 2, 3, device=device, generator=generator, requires_grad=True)
+    results = captured(step)
+    with torch.no_grad():
+        image.mul_(2)
+        theta.mul_(0.7)
+    results.replay()
+    assert_close(CASE, results.values, [tensor.cpu() for tensor in step()])
+
+
+class captured:
+    """A call in a CUDA graph; the warm-up on a side stream is what torch asks for."""
+
+    def __init__(self, call: Callable[[], Results]) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(2):
+                call()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.values = call()
+
+    def replay(self) -> None:
+        self.graph.replay()
+        torch.cuda.synchronize()
+
+
+# ---- memory and sizes ---------------------------------------------------------------------------------------------------
+
+def test_what_does_not_fit_is_torchs_out_of_memory_error(device):
+    """And the next call that fits works."""
+    image = torch.ones(1, 1, 2, 2, device=device).expand(1, 1024, 2, 2)
+    grid = torch.zeros(1, 1, 1, 2, device=device).expand(1, 1 << 16, 1 << 16, 2)
+    with pytest.raises(torch.OutOfMemoryError, match="memory"):
+        stn_cuda.grid_sample(image, grid, align_corners=False)  # 16 TiB
+    with pytest.raises(torch.OutOfMemoryError, match="memory"):
+        stn_cuda.affine_grid(torch.zeros(1, 2, 3, device=device), [1, 1, 1 << 20, 1 << 20], align_corners=False)
+    assert stn_cuda.grid_sample(image, grid[:, :2, :2], align_corners=False).sum() == 1024 * 4
+
+
+def test_views_of_more_than_2_31_elements(device):
+    """Strides of 0: the sizes are there, the memory isn't."""
+    row = torch.randn(1, 1, 1, 1 << 16, device=device)
+    grid = 1.8 * torch.rand(1, 40, 50, 2, device=device, generator=torch.Generator(device).manual_seed(0)) - 0.9
+    grid[..., 1] = 0
+    tall = row.expand(1, 1, (1 << 16) + 1, 1 << 16)
+    assert tall.numel() > 1 << 31
+    result, expected = (stn_cuda.grid_sample(image, grid, align_corners=True) for image in (tall, row.expand(1, 1, 3, 1 << 16)))
+    parity("bilinear", torch.float32).assert_close(result, expected)
+
+
+@pytest.mark.parametrize("mode", ("bilinear", "nearest", "bicubic"))
+def test_images_of_more_than_2_31_elements(mode, device):
+    """Their last corner, and its gradient. 4 GiB in 16 bits, and 8 more for the gradient as it is summed."""
+    needs_memory(24 << 30)
+    side = 1 << 16
+    image = torch.zeros(1, 1, side // 2 + 4, side, dtype=torch.float16, device=device)
+    image[0, 0, -4:, -4:] = 3.0
+    tensors = {"input": image, "grid": torch.ones(1, 1, 1, 2, device=device),
+               "grad_output": torch.ones(1, 1, 1, 1, dtype=torch.float16, device=device)}  # fmt: skip
+    case = Case(2, mode, "border", True)
+    assert run("forward", case, tensors)[0].item() == 3.0
+    gradient = run("backward", case, tensors)[0]
+    assert (gradient[0, 0, -1, -1].item(), gradient.count_nonzero().item()) == (1.0, 1)
+
+
+def test_outputs_of_more_than_2_31_elements(device):
+    needs_memory(12 << 30)
+    image = torch.arange(4.0, device=device, dtype=torch.float16).view(1, 1, 2, 2)
+    grid = torch.tensor([-1.0, 1.0], device=device).view(1, 1, 1, 2).expand(1, (1 << 15) + 4, 1 << 16, 2)
+    output = stn_cuda.grid_sample(image, grid, align_corners=True)
+    assert output.numel() > 1 << 31
+    assert (output.amin().item(), output.amax().item()) == (2.0, 2.0)
+
+
+def needs_memory(size: int) -> None:
+    torch.cuda.empty_cache()
+    if torch.cuda.mem_get_info()[0] < size:
+        pytest.skip(f"less than {size >> 30} GiB of the GPU's memory are free")
+
+
+# ---- devices ------------------------------------------------------------------------------------------------------------
+
+def every_device() -> list[torch.device]:
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+
+
+def test_the_current_device_is_left_as_it_was(device):
+    """The kernels have a CUDA runtime of their own, beside torch's."""
+    for current in every_device():
+        with torch.cuda.device(current):
+            for other in every_device():
+                for name in OPERATORS:
+                    results = run(name, CASE, moved(tensors_of(CASE, torch.float32), other))
+                    assert {result.device for result in results} == {other}
+                    assert torch.cuda.current_device() == torch._C._cuda_getDevice() == current.index
+                    assert torch.cuda.mem_get_info()[0] > 0 and torch.empty(1, device="cuda").device == current
+
+
+def test_a_new_thread_works_on_every_device(device):
+    """A thread begins without a current device."""
+    found: list[str] = []
+
+    def work(on: torch.device) -> None:
+        try:
+            assert_equals_the_cpu(CASE, tensors_of(CASE, torch.float64), on)
+            found.append("right")
+        except BaseException as error:  # what a thread raises is lost
+            found.append(repr(error))
+
+    for on in every_device():
+        thread = threading.Thread(target=work, args=(on,))
+        thread.start()
+        thread.join()
+    assert found == ["right"] * torch.cuda.device_count()
+
+
+def test_a_second_device_gives_the_same_results(device):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("this machine has one GPU")
+    tensors = tensors_of(VOLUME, torch.float64)
+    for name in OPERATORS:
+        one, two = (run(name, VOLUME, moved(tensors, on), deterministic=True) for on in every_device()[:2])
+        assert_close(VOLUME, two, [tensor.cpu() for tensor in one])
+    with pytest.raises((RuntimeError, ValueError), match="device"):
+        stn_cuda.grid_sample(tensors["input"].to("cuda:0"), tensors["grid"].to("cuda:1"), align_corners=False)

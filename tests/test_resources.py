@@ -1,0 +1,100 @@
+"""tools/resources.py: reading ptxas' report, and what it complains about. Needs no nvcc."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import resources
+
+PARAMS = "NS_12SampleParamsILi{dims}E{dtype}{index}NS_10GridSourceILi{dims}E{source}{index}EEEEEEvT1_"
+BACKWARD = "_ZN3stn4cuda27grid_sample_backward_kernelILNS_17InterpolationModeE{mode}E{padding}" + PARAMS
+FIXED, RUNTIME = "NS_7PaddingILNS_11PaddingModeE1EEE", "NS_14RuntimePaddingE"
+
+REPORT = """ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '{one}' for 'sm_90'
+ptxas info    : Function properties for {one}
+    {frame} bytes stack frame, {stores} bytes spill stores, {loads} bytes spill loads
+ptxas info    : Used {registers} registers, used 1 barriers, 2048 bytes smem
+ptxas info    : Compile time = 45.917 ms
+ptxas info    : Compiling entry function '{two}' for 'sm_90'
+ptxas info    : Function properties for {two}
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 38 registers, used 0 barriers, 8 bytes cumulative stack size
+"""
+
+
+def symbol(mode: int = 0, padding: str = FIXED, dims: int = 2, dtype: str = "f", index: str = "i") -> str:
+    return BACKWARD.format(mode=mode, padding=padding, dims=dims, dtype=dtype, index=index, source="d" if dtype == "d" else "f")
+
+
+def read(name: str = symbol(), dtype: str = "float", *, frame=0, stores=0, loads=0, registers=40) -> list[resources.Usage]:
+    text = REPORT.format(one=name, two=symbol(1), frame=frame, stores=stores, loads=loads, registers=registers)
+    return resources.parse_report(text, "90", dtype)
+
+
+@pytest.mark.parametrize(
+    "symbol, name",
+    [
+        (symbol(), "backward 2-D bilinear border, 32 bits"),
+        (symbol(2, RUNTIME, 3, "NS_4HalfE", "l"), "backward 3-D bicubic any padding, 64 bits"),
+        (symbol(1, RUNTIME, 1, "NS_8BFloat16E", "l"), "backward 1-D nearest any padding, 64 bits"),
+        ("_ZN3stn4cuda22affine_grid_sum_kernelINS_16AffineGridParamsILi3EflEEEEvT_", "affine grid backward, sum 3-D, 64 bits"),
+        ("_ZN3stn4cuda25ordered_grad_input_kernelILNS_17InterpolationModeE0ENS_14RuntimePaddingELb1ENS_12SampleParamsILi2EflNS_"
+         "10GridSourceILi2EflEEEEEEvT2_", "ordered backward of the backward 2-D bilinear any padding, 64 bits"),
+    ],
+)  # fmt: skip
+def test_symbols_have_names_in_words(symbol: str, name: str) -> None:
+    assert resources.name_of(symbol) == name
+
+
+def test_unknown_kernels_are_not_passed_over() -> None:
+    with pytest.raises(SystemExit, match="no name known"):
+        read("_ZN3stn4cuda9newcomer_kernelIfEEvT_")
+
+
+def test_the_report_is_read_kernel_by_kernel() -> None:
+    one, two = read(frame=8, stores=12, loads=4, registers=40)
+    assert (one.registers, one.frame, one.spill_stores, one.spill_loads, one.shared) == (40, 8, 12, 4, 2048)
+    assert (two.name, two.registers, two.frame, two.shared) == ("backward 2-D nearest border, 32 bits", 38, 0, 0)
+
+
+@pytest.mark.parametrize("numbers, words", [
+    ({"frame": 8}, ["8 bytes of frame, 0 are allowed"]),
+    ({"stores": 4, "loads": 8}, ["12 bytes of spills"]),
+    ({"registers": 200}, ["200 registers"]),
+    ({"frame": 8, "registers": 255}, ["255 registers", "8 bytes of frame"]),
+    ({}, []),
+])  # fmt: skip
+def test_what_exceeds_a_limit_is_named(numbers: dict[str, int], words: list[str]) -> None:
+    found = read(**numbers)[0].violations
+    assert len(found) == len(words) and all(word in text for word, text in zip(words, found))
+    assert all("sm_90 float, backward 2-D bilinear border, 32 bits" in text for text in found)
+
+
+def test_exceptions_are_of_their_own_kernels_only() -> None:
+    tricubic = symbol(2, RUNTIME, 3)
+    assert not read(tricubic, frame=200)[0].violations
+    assert read(symbol(2, RUNTIME, 2), frame=200)[0].violations
+    assert read(tricubic, frame=200, stores=4)[0].violations
+
+
+def test_a_limit_with_an_exception_says_why_and_the_last_one_fits_all() -> None:
+    assert all(limit.reason for limit in resources.LIMITS if limit.frame or limit.spills)
+    assert re.search(resources.LIMITS[-1].pattern, "anything") and not resources.LIMITS[-1].frame
+
+
+def test_the_table_has_a_row_a_kernel_and_a_column_a_dtype() -> None:
+    text = resources.markdown([*read(frame=8), *read(dtype="half", registers=44), *read(registers=42)], "nvcc 13.0")
+    assert "| kernel | float | half |" in text
+    assert "| 2-D bilinear border, 32 bits | 40 to 42, 8 frame, 2048 shared | 44, 2048 shared |" in text
+    assert "`^ordered`" in text and "nvcc 13.0" in text
+
+
+def test_a_violation_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(resources, "find_nvcc", lambda: "echo")  # answers anything
+    monkeypatch.setattr(resources, "nvcc_version", lambda nvcc: "nvcc of a test")
+    for registers, status in ((40, 0), (200, 1)):
+        monkeypatch.setattr(resources, "measure", lambda *arguments: read(registers=registers))  # noqa: B023
+        assert resources.main(["--archs", "90", "--dtypes", "float"]) == status
+    assert "200 registers, 48 are allowed" in capsys.readouterr().err

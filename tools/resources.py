@@ -1,0 +1,283 @@
+"""What every CUDA kernel takes of a multiprocessor: registers, stack frame, spills, shared memory; and whether that is allowed.
+
+    python tools/resources.py                            all dtypes, every architecture of setup.py that nvcc knows
+    python tools/resources.py --archs 75,90 --dtypes float
+    python tools/resources.py --write                    and benchmarks/results/resources.md
+    python tools/resources.py --archs 90 --dtypes float --sass 'backward 2-D bilinear zeros'
+
+Compiles csrc/cuda/kernels_<dtype>.cu to cubins and reads the report of ptxas, which tells spills from frames (cuobjdump
+--dump-resource-usage doesn't). The exit status is 1 where a kernel exceeds LIMITS below. No torch and no GPU is needed;
+--sass wants cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "csrc" / "cuda"
+TABLE = ROOT / "benchmarks" / "results" / "resources.md"
+ARCHS = ("75", "80", "86", "89", "90", "100", "120")  # setup.py's COMMON_ARCHS
+DTYPES = ("float", "double", "half", "bfloat16")
+
+# As the symbols have them; numbers are those of csrc/core/modes.h.
+PASSES = {"grid_sample": "forward", "grid_sample_backward": "backward", "grid_sample_double_backward": "double backward",
+          "ordered_grad_input": "ordered backward", "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward",
+          "affine_grid_sum": "affine grid backward, sum"}
+MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+
+
+# ---- what is allowed ----------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Limit:
+    """Of the kernels whose name, dtype included, the pattern is found in: the most of each, over all architectures."""
+
+    pattern: str
+    registers: int
+    frame: int = 0  # bytes of a thread's stack frame
+    spills: int = 0  # bytes of spill stores and loads
+    reason: str = ""
+
+
+# The first that fits counts. Registers: the most that nvcc 13.0 took on any architecture, rounded up to the 8 that are allotted
+# at once. A multiprocessor has 65536 of them, so with blocks of 256 threads up to 64 mean four blocks at once, up to 80 three,
+# up to 128 two, and more than that one.
+ROLLED = "the loop over z is rolled, so that this axis' weights are looked up in a frame"
+LIVE = "16 taps with first and second derivatives are live at once, and a thread has 255 registers"
+OTHER_TARGETS = "ptxas for sm_100 and sm_120 makes room for one block more with two registers of some"
+LIMITS = (
+    Limit(r"^forward 3-D bicubic", 112, 216, 0, ROLLED),
+    Limit(r"^(ordered )?backward 3-D bicubic", 128, 312, 0, ROLLED),
+    Limit(r"3-D bicubic", 168, 408, 0, ROLLED),
+    Limit(r"^double backward 2-D bicubic.* 64 bits double", 255, 480, 1344, LIVE),
+    Limit(r"^double backward 2-D bicubic.* double", 255, 232, 472, LIVE),
+    Limit(r"^double backward 2-D bicubic.* 64 bits", 255, 64, 128, LIVE),
+    Limit(r"^ordered backward of the backward 2-D bicubic.* 64 bits double", 255, 32, 56, LIVE),
+    Limit(r"^ordered", 255, reason="one thread a plane: they are few, registers are plenty"),
+    Limit(r"^double backward 2-D bicubic", 255, reason=LIVE),
+    Limit(r"^double backward 3-D bilinear.* 64 bits", 240),
+    Limit(r"^double backward 2-D bilinear.* 64 bits double", 120, 8, 16, OTHER_TARGETS),
+    Limit(r"^double backward .-D nearest.* 64 bits half", 48, 8, 16, OTHER_TARGETS),
+    Limit(r"^double backward 3-D bilinear", 208),
+    Limit(r"^double backward 2-D bilinear.* 64 bits", 96),
+    Limit(r"^double backward 2-D bilinear.* double", 96),
+    Limit(r"^double backward 2-D bilinear", 72),
+    Limit(r"^double backward 1-D bicubic", 88),
+    Limit(r"^double backward", 64),
+    Limit(r"^backward 2-D bicubic", 224),
+    Limit(r"^backward 3-D bilinear.* 64 bits", 144),
+    Limit(r"^backward 3-D bilinear", 120),
+    Limit(r"^backward 2-D bilinear.* 32 bits float", 48),
+    Limit(r"^backward 2-D bilinear", 72),
+    Limit(r"^forward 2-D bicubic", 152),
+    Limit(r"^forward 3-D bilinear.* 64 bits", 80),
+    Limit(r"^forward .-D nearest", 40),
+    Limit(r"^forward [12]-D bilinear", 48),
+    Limit(r"^affine grid backward .-D", 80),
+    Limit(r"", 64),
+)
+
+
+# ---- what a kernel takes ------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Usage:
+    arch: str
+    dtype: str
+    name: str  # in words, without arch and dtype
+    symbol: str
+    registers: int
+    frame: int
+    spill_stores: int
+    spill_loads: int
+    shared: int
+
+    @property
+    def limit(self) -> Limit:
+        return next(limit for limit in LIMITS if re.search(limit.pattern, f"{self.name} {self.dtype}"))
+
+    @property
+    def violations(self) -> list[str]:
+        limit, spills = self.limit, self.spill_stores + self.spill_loads
+        pairs = ("registers", self.registers, limit.registers), ("bytes of frame", self.frame, limit.frame), (
+            "bytes of spills", spills, limit.spills)
+        return [f"sm_{self.arch} {self.dtype}, {self.name}: {value} {what}, {most} are allowed"
+                for what, value, most in pairs if value > most]
+
+
+def name_of(symbol: str) -> str:
+    """A mangled kernel in words, e.g. "backward 2-D bilinear zeros, 32 bits"."""
+    kernel = re.search(r"\d(grid_sample\w*?|ordered\w*?|affine\w*?)_kernelI", symbol)
+    params = re.search(r"Params[A-Z]*ILi(\d)E(?:NS_\w*?\d(?:Half|BFloat16)E|[fd])([il])", symbol)
+    if not kernel or not params:
+        raise SystemExit(f"resources: no name known for the kernel {symbol}; mend name_of")
+    words = [PASSES[kernel[1]] + (" of the backward" if "Lb1E" in symbol else ""), f"{params[1]}-D"]
+    if mode := re.search(r"InterpolationModeE(\d)E", symbol):
+        padding = re.search(r"PaddingModeE(\d)E", symbol)
+        words += [MODES[int(mode[1])], PADDINGS[int(padding[1])] if padding else "any padding"]
+    return " ".join(words) + (", 32 bits" if params[2] == "i" else ", 64 bits")
+
+
+def parse_report(text: str, arch: str, dtype: str) -> list[Usage]:
+    """The output of ptxas -v."""
+    numbers = r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+    found = re.findall(rf"Function properties for (\S+)\n\s*{numbers}\n.*?Used (\d+) registers(.*)", text)
+    usages = []
+    for symbol, frame, stores, loads, registers, rest in found:
+        shared = re.search(r"(\d+) bytes smem", rest)
+        usages.append(Usage(arch, dtype, name_of(symbol), symbol, int(registers), int(frame), int(stores), int(loads),
+                            int(shared[1]) if shared else 0))
+    return usages
+
+
+def find_nvcc() -> str:
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    wheels = map(str, Path(sysconfig.get_path("purelib")).glob("nvidia/*/bin/nvcc"))
+    for place in (home and f"{home}/bin/nvcc", shutil.which("nvcc"), "/usr/local/cuda/bin/nvcc", *wheels):
+        if place and os.path.exists(place):
+            return place
+    raise SystemExit("resources: there is no nvcc in CUDA_HOME, on PATH, in /usr/local/cuda or in site-packages")
+
+
+def known_archs(nvcc: str) -> list[str]:
+    known = subprocess.run([nvcc, "--list-gpu-arch"], check=True, capture_output=True, text=True).stdout.split()
+    return [arch for arch in ARCHS if f"compute_{arch}" in known]
+
+
+def nvcc_version(nvcc: str) -> str:
+    text = subprocess.run([nvcc, "--version"], check=True, capture_output=True, text=True).stdout
+    return "nvcc " + text.split("release ")[1].split(",")[0]
+
+
+def compile_cubin(nvcc: str, arch: str, dtype: str, folder: Path) -> tuple[list[Usage], float]:
+    """With setup.py's flags. The usage of its kernels, and the seconds it took."""
+    start = time.monotonic()
+    command = [nvcc, "-std=c++17", "-O3", f"-arch=sm_{arch}", "-Xptxas", "-v", "-cubin", str(SOURCES / f"kernels_{dtype}.cu"),
+               "-o", str(folder / f"{dtype}_{arch}.cubin")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"resources: {' '.join(command)}\n{done.stdout}{done.stderr}")
+    usages = parse_report(done.stdout + done.stderr, arch, dtype)
+    if not usages:
+        raise SystemExit(f"resources: ptxas told nothing that is understood here:\n{done.stdout}{done.stderr}")
+    return usages, time.monotonic() - start
+
+
+def measure(archs: Sequence[str], dtypes: Sequence[str], folder: Path, jobs: int | None = None) -> list[Usage]:
+    """Of every kernel; cubins are left in the folder as <dtype>_<arch>.cubin."""
+    nvcc = find_nvcc()
+    pairs = [(arch, dtype) for dtype in dtypes for arch in archs]
+    usages: list[Usage] = []
+    with ThreadPoolExecutor(jobs or int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)) as pool:
+        compiled = pool.map(lambda pair: compile_cubin(nvcc, pair[0], pair[1], folder), pairs)
+        for (arch, dtype), (some, seconds) in zip(pairs, compiled):
+            print(f"sm_{arch} {dtype}: {len(some)} kernels, {seconds:.0f} s", file=sys.stderr, flush=True)
+            usages += some
+    return usages
+
+
+# ---- the report ---------------------------------------------------------------------------------------------------------
+
+def cell(usages: Iterable[Usage]) -> str:
+    """One kernel and dtype over all architectures: registers from to, and the most of what isn't zero."""
+    usages = list(usages)
+    if not usages:
+        return ""
+    least, most = min(usage.registers for usage in usages), max(usage.registers for usage in usages)
+    words = [str(most) if least == most else f"{least} to {most}"]
+    for what, numbers in (("frame", [usage.frame for usage in usages]), ("shared", [usage.shared for usage in usages]),
+                          ("spilled", [usage.spill_stores + usage.spill_loads for usage in usages])):
+        words += [f"{max(numbers)} {what}"] if max(numbers) else []
+    return ", ".join(words)
+
+
+def markdown(usages: Sequence[Usage], nvcc_version: str) -> str:
+    archs, dtypes = list(dict.fromkeys(u.arch for u in usages)), list(dict.fromkeys(u.dtype for u in usages))
+    parts = [
+        "# What the CUDA kernels take",
+        f"Written by `tools/resources.py --write`; {nvcc_version}; {', '.join('sm_' + arch for arch in archs)}. A cell has the "
+        "registers of a thread, least to most over the architectures, and, where there are any, the most bytes of a thread's "
+        "stack frame, of a block's shared memory, and of a thread's spill stores and loads together.",
+    ]
+    rows: dict[str, list[Usage]] = {}
+    for usage in usages:
+        rows.setdefault(usage.name, []).append(usage)
+    order = [*PASSES.values()]
+    for title in sorted({name.partition("-D")[0][:-2] for name in rows}, key=lambda t: order.index(t.partition(" of the")[0])):
+        names = sorted(name for name in rows if name.partition("-D")[0][:-2] == title)
+        lines = [["kernel", *dtypes], ["---"] * (1 + len(dtypes))]
+        lines += [[name[len(title) + 1:], *(cell(u for u in rows[name] if u.dtype == dtype) for dtype in dtypes)]
+                  for name in names]
+        parts += [f"## {title}", "\n".join(f"| {' | '.join(line)} |" for line in lines)]
+    limits = [f"| {pattern} | {limit.registers} | {limit.frame} | {limit.spills} | {limit.reason} |"
+              for limit in LIMITS for pattern in [f"`{limit.pattern}`".replace("|", "\\|") if limit.pattern else "all others"]]
+    parts += ["## What is allowed", "The first row whose pattern is found in a kernel's name counts.",
+              "\n".join(["| kernels | registers | frame | spills | why |", "| --- " * 5 + "|", *limits])]
+    return "\n\n".join(parts) + "\n"
+
+
+def sass(usages: Sequence[Usage], pattern: str, folder: Path) -> int:
+    """Prints the machine code of the kernels that the pattern finds."""
+    wheels = map(str, Path(sysconfig.get_path("purelib")).glob("nvidia/*/bin/cuobjdump"))
+    tool = next((place for place in (shutil.which("cuobjdump"), "/usr/local/cuda/bin/cuobjdump", *wheels)
+                 if place and os.path.exists(place)), None)
+    if not tool:
+        print("resources: no cuobjdump; pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm", file=sys.stderr)
+        return 2
+    chosen = [usage for usage in usages if re.search(pattern, usage.name)]
+    for usage in chosen:
+        print(f"==== sm_{usage.arch} {usage.dtype}, {usage.name}", flush=True)
+        cubin = folder / f"{usage.dtype}_{usage.arch}.cubin"
+        done = subprocess.run([tool, "--dump-sass", "-fun", usage.symbol, str(cubin)], capture_output=True, text=True)
+        if done.returncode:
+            print(f"resources: cuobjdump failed: {done.stderr}", file=sys.stderr)
+            return 2
+        print("\n".join(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(.*?)\s*/\*", done.stdout, re.MULTILINE)))
+    if not chosen:
+        print(f"resources: no kernel's name matches {pattern!r}", file=sys.stderr)
+    return 0 if chosen else 2
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archs", type=lambda text: text.replace(".", "").split(","), help="e.g. 75,90; default: all known")
+    parser.add_argument("--dtypes", type=lambda text: text.split(","), default=list(DTYPES), help=f"of {','.join(DTYPES)}")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
+    parser.add_argument("--sass", metavar="REGEX", help="print the machine code of these kernels instead of the table")
+    parser.add_argument("--cubins", type=Path, metavar="DIR", help="keep the cubins there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    archs = options.archs or known_archs(find_nvcc())
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.cubins or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        usages = measure(archs, options.dtypes, folder)
+        if options.sass:
+            return sass(usages, options.sass, folder)
+    report = markdown(usages, nvcc_version(find_nvcc()))
+    print(report)
+    if options.write:
+        TABLE.parent.mkdir(parents=True, exist_ok=True)
+        TABLE.write_text(report)
+    violations = [text for usage in usages for text in usage.violations]
+    print("\n".join(violations) or f"{len(usages)} kernels, every one within its limits", file=sys.stderr)
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
