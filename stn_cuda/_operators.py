@@ -20,8 +20,8 @@ _ops = torch.ops.stn_cuda
 _sample = _ops._grid_sample.default  # an overload is called faster than its packet
 _sample_backward = _ops.grid_sample_backward.default
 _sample_double_backward = _ops.grid_sample_double_backward.default
-affine_grid = _ops._affine_grid.default
-affine_grid_backward = _ops.affine_grid_backward.default
+_affine_grid = _ops._affine_grid.default
+_affine_grid_backward = _ops.affine_grid_backward.default
 
 _MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
 _PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
@@ -31,15 +31,21 @@ _ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVE
 def sample(input: Tensor, grid: Tensor, options: Options) -> Tensor:
     """input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]"""
     mode, padding, coordinates, float_output = options
-    return _sample(input, grid, mode, padding, coordinates, None, float_output)
+    try:
+        return _sample(input, grid, mode, padding, coordinates, None, float_output)
+    except RuntimeError as error:
+        raise _as_torchs(error, input) from None
 
 
 def gradients(grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]) -> Pair:
     """Of <grad_output, output> by input and grid, None for what isn't wanted."""
     mode, padding, coordinates, float_output = options
-    return _sample_backward(
-        grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
-        torch.are_deterministic_algorithms_enabled())[:2]
+    try:
+        return _sample_backward(
+            grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
+            torch.are_deterministic_algorithms_enabled())[:2]
+    except RuntimeError as error:
+        raise _as_torchs(error, input) from None
 
 
 def second(
@@ -48,9 +54,34 @@ def second(
 ) -> Triple:
     """Gradients of <t_input, grad_input> + <t_grid, grad_grid> by grad_output, input and grid. The first is the jvp too."""
     mode, padding, coordinates, float_output = options
-    return _sample_double_backward(
-        t_input, t_grid, None, grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
-        torch.are_deterministic_algorithms_enabled())[:3]
+    try:
+        return _sample_double_backward(
+            t_input, t_grid, None, grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
+            torch.are_deterministic_algorithms_enabled())[:3]
+    except RuntimeError as error:
+        raise _as_torchs(error, input) from None
+
+
+def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
+    """theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]"""
+    try:
+        return _affine_grid(theta, size, align_corners)
+    except RuntimeError as error:
+        raise _as_torchs(error, theta) from None
+
+
+def affine_grid_backward(grad_grid: Tensor, size: list[int], align_corners: bool) -> Tensor:
+    """grad_grid [N, *out, dims] -> grad_theta [N, dims, dims + 1]"""
+    try:
+        return _affine_grid_backward(grad_grid, size, align_corners)
+    except RuntimeError as error:
+        raise _as_torchs(error, grad_grid) from None
+
+
+def _as_torchs(error: RuntimeError, tensor: Tensor) -> RuntimeError:
+    """torch has a type for a GPU's memory that is full; the stable ABI loses it, csrc/ops says it in words."""
+    full = tensor.device.type == "cuda" and "not enough memory" in str(error)
+    return torch.OutOfMemoryError(str(error)) if full else error
 
 
 def reference_sample(input: Tensor, grid: Tensor, options: Options) -> Tensor:

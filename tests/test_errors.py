@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -220,3 +221,29 @@ def test_affine_grid_refuses_an_empty_size_where_torch_lets_it_through():
         assert F.affine_grid(torch.zeros(2, 2, 3), (2, 0, 1, 5), align_corners=True).shape == (2, 1, 5, 2)
         with pytest.raises(ValueError, match="positive"):
             stn_cuda.affine_grid(torch.zeros(2, 2, 3), (2, 0, 1, 5), align_corners=True)
+
+
+@pytest.mark.parametrize("device_type, type_of_error", [("cuda", torch.OutOfMemoryError), ("cpu", RuntimeError)])
+def test_memory_that_is_full_is_torchs_error_of_the_device(device_type, type_of_error, monkeypatch):
+    """What the operators say when an allocation fails, by a stand-in: nobody fills a GPU here."""
+    said = "stn_cuda: not enough memory for a tensor of shape [1, 2] and dtype Float"
+
+    def fails(*arguments):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(stn_cuda._operators, "_sample", fails)
+    tensor = SimpleNamespace(device=torch.device(device_type))
+    with pytest.raises(RuntimeError, match=re.escape(said)) as caught:
+        stn_cuda._operators.sample(tensor, tensor, (0, [0], 0, False))
+    assert caught.type is type_of_error
+
+
+def test_other_errors_of_an_operator_stay_what_they_are(monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("stn_cuda: CUDA error 700: an illegal memory access was encountered")
+
+    monkeypatch.setattr(stn_cuda._operators, "_affine_grid", fails)
+    tensor = SimpleNamespace(device=torch.device("cuda"))
+    with pytest.raises(RuntimeError, match="CUDA error 700") as caught:
+        stn_cuda._operators.affine_grid(tensor, [1, 1, 2, 2], False)
+    assert caught.type is RuntimeError
