@@ -61,8 +61,6 @@ def test_output_and_gradients_are_float32s_rounded_once(case: Case, dtype, wide_
 @pytest.mark.parametrize("dtype", HALVES, ids=names)
 @pytest.mark.parametrize("case", all_cases(), ids=str)
 def test_operators_compute_as_float32s_with_and_without_float_output(case: Case, dtype, float_output, device):
-    if device.type == "cuda":
-        pytest.skip("CUDA has no kernels of the backward operators yet")
     input, grid = tensors(case, dtype, dtype, device)
     wide = input.float(), grid.float()
     returned = torch.float32 if float_output else dtype
@@ -156,3 +154,26 @@ def test_other_mixes_of_dtypes_are_refused_by_name_outside_autocast(dtypes, devi
     input, grid = tensors(Case(2, "bilinear", "zeros", False), *dtypes, device)
     with pytest.raises(RuntimeError, match=rf"grid of the dtype of input, {dtypes[0]}.*got {dtypes[1]}"):
         stn_cuda.grid_sample(input, grid, align_corners=False)
+
+
+OPCHECKS = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
+
+
+@pytest.mark.parametrize("check", OPCHECKS)
+@pytest.mark.parametrize("float_output", (False, True), ids=("rounded", "float_output"))
+@pytest.mark.parametrize("dtypes", [(torch.float16, torch.float16), (torch.bfloat16, torch.float32)], ids=str)
+def test_opcheck_of_every_operator(dtypes, float_output, check, device):
+    """Fakes know the dtypes, too."""
+    case = Case(2, "bilinear", "border", False)
+    input, grid = tensors(case, *dtypes, device)
+    chosen = options(case, float_output)
+    grad_output = like(ops.grid_sample(input, grid, *chosen), 9)
+    for operator, arguments in (
+        (ops.grid_sample, (input, grid, *chosen)),
+        (ops.grid_sample, (input.clone().requires_grad_(), grid.clone().requires_grad_(), *chosen)),
+        (ops.grid_sample_backward, (grad_output, input, grid, *chosen, [True, True, False], False)),
+        (ops.grid_sample_double_backward,
+         (input, grid, None, grad_output, input, grid, *chosen, [True, True, True, False], False)),
+        (ops.affine_grid, (torch.ones(2, 2, 3, dtype=dtypes[0], device=device), [2, 1, 3, 4], False)),
+    ):
+        torch.library.opcheck(operator.default, arguments, test_utils=check)
