@@ -14,7 +14,7 @@
 
 PY ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
 TESTS ?=
-EMULATED = affine_grid autocast autograd double_backward edges errors gradients memory_format nonfinite operators sixteen_bits
+EMULATED = affine_grid autocast autograd cuda_backend double_backward edges errors gradients memory_format nonfinite operators sixteen_bits
 DEMO ?=
 OUT ?= build/gpu
 GPU ?=

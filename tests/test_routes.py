@@ -184,8 +184,6 @@ class SeenOperators(TorchDispatchMode):
 @pytest.mark.parametrize("name", (*FIRST, *SECOND))
 @pytest.mark.parametrize("routed", EVERY, ids=str)
 def test_first_and_second_order_transforms_run_kernels_and_no_chain_of_operations(routed: Routed, name, device):
-    if device.type == "cuda":
-        pytest.skip("torch.func goes through the reference on CUDA until there are kernels for gradients")
     with SeenOperators() as seen:
         {**FIRST, **SECOND}[name](routed.ours, routed.tensors(device))
     assert any(operator.startswith("stn_cuda.") for operator in seen.names)

@@ -20,7 +20,7 @@ int64_t affine_grid_partials(const AffineGridCall& call);
 
 const char* error_string(int error);
 
-/// For tests: from this many elements on, a call takes 64-bit indices. Returns what it was.
+/// For tests: from this many elements on, a call takes 64-bit indices; 0 for the product's own limit. Returns what it was.
 int64_t use_index_limit(int64_t limit);
 
 }  // namespace stn::cuda
