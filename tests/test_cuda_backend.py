@@ -87,6 +87,7 @@ def test_sums_in_a_fixed_order_are_the_same_sums(case: Case, device):
 def test_many_locations_with_many_channels_are_a_thread_each(device):
     """From 131,072 locations on, the threads that share a location's channels would be too many."""
     case = Case(2, "bilinear", "zeros", False)
-    tensors = case.tensors(device, torch.float32, away_from_kinks=True, batch=1, channels=9, in_size=(4, 8), out_size=(364, 364))
+    sizes = {"in_size": (4, 8), "out_size": (364, 364)}
+    tensors = case.tensors(device, torch.float32, away_from_kinks=True, batch=1, channels=9, **sizes)
     output = case.bind(stn_cuda.grid_sample)(*tensors)
     parity("bilinear", torch.float32).assert_close(output, case.bind(reference.grid_sample)(*tensors))
