@@ -63,3 +63,11 @@ def keep_thread_count() -> Iterator[None]:
     count = torch.get_num_threads()
     yield
     torch.set_num_threads(count)
+
+
+@pytest.fixture
+def sums_in_order(device: torch.device) -> Iterator[None]:
+    """On CUDA grad_input is a sum in any order unless deterministic algorithms are asked for, and these tests compare bits."""
+    torch.use_deterministic_algorithms(device.type == "cuda")
+    yield
+    torch.use_deterministic_algorithms(False)

@@ -14,6 +14,8 @@ from torch.autograd import gradcheck, gradgradcheck
 import stn_cuda
 from stn_cuda import reference
 
+pytestmark = pytest.mark.usefixtures("sums_in_order")
+
 # Finite differences cost a call an element, and their second derivatives several: in 3-D one batch, in 2-D two
 IN_SIZE, OUT_SIZE = (2, 2, 2), (1, 1, 2)
 SEED = 536  # which gives what the first test asks for

@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import stn_cuda
 from stn_cuda import reference
 
+pytestmark = pytest.mark.usefixtures("sums_in_order")
+
 SMALL_IN_SIZE, SMALL_OUT_SIZE = (2, 3, 4), (2, 2, 3)  # finite differences cost a call an element
 
 

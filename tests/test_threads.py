@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import stn_cuda
 
+pytestmark = pytest.mark.usefixtures("sums_in_order")
+
 SHAPES = {  # name: (N, C, input size, output size); the sizes that decide how a backward is split among threads
     "one_large_channel": (1, 1, (150, 170), (180, 160)),
     "many_channels": (1, 64, (20, 21), (33, 34)),
