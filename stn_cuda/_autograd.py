@@ -64,6 +64,11 @@ def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     return (AffineGridFunction.apply if _needs_gradient(theta) else _operators.affine_grid)(theta, size, align_corners)
 
 
+def autocast_is_wide(input: Tensor, grid: Tensor) -> bool:
+    """Whether autocast gives 16-bit images a float32 output: torch's rule, always on CPU, to the wider of both on CUDA."""
+    return input.device.type == "cpu" or grid.dtype != input.dtype
+
+
 def _in_transform() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
@@ -193,6 +198,24 @@ def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: boo
     return (AffineGridFunction.apply if _needs_gradient(theta) else _operators.affine_grid)(theta, size, align_corners)
 
 
+# ---- the public operators under autocast: in scripts, and for direct callers --------------------------------------------
+
+def _grid_sample_autocast_key(
+    input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
+) -> Tensor:
+    with torch.autocast(input.device.type, enabled=False):
+        float_output = float_output or autocast_is_wide(input, grid)
+        return _ops.grid_sample.default(input, grid, mode, padding, coordinates, fill_value, float_output)
+
+
+def _affine_grid_autocast_key(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
+    with torch.autocast(theta.device.type, enabled=False):
+        return _ops.affine_grid.default(theta.to(_checks.accumulate_dtype(theta.dtype)), size, align_corners)
+
+
 _library = torch.library.Library("stn_cuda", "IMPL")
+for _key in ("AutocastCPU", "AutocastCUDA"):
+    _library.impl("grid_sample", _grid_sample_autocast_key, _key)
+    _library.impl("affine_grid", _affine_grid_autocast_key, _key)
 _library.impl("grid_sample", _grid_sample_autograd_key, "Autograd")
 _library.impl("affine_grid", _affine_grid_autograd_key, "Autograd")

@@ -78,7 +78,7 @@ def grid_sample(
     autocast = _is_autocast("grid_sample", "input", input)
     if not torch.jit.is_tracing():  # the operator checks again; here a trace would take every size for a constant
         _checks.check_grid_sample(input, grid, any_mix=autocast)
-    float_output = autocast and (input.device.type == "cpu" or grid.dtype != input.dtype)  # torch's dtypes, by device
+    float_output = autocast and _autograd.autocast_is_wide(input, grid)
     return _autograd.grid_sample(input, grid, mode_value, padding, _CONVENTIONS[align_corners], float_output)
 
 

@@ -102,3 +102,21 @@ def test_outside_a_script_they_are_the_public_functions(device):
     assert torch.equal(patch.affine_grid(theta, size, False), stn_cuda.affine_grid(theta, size, False))
     with pytest.raises(ValueError, match="mode"):
         patch.grid_sample(*tensors, mode="cubic", align_corners=False)
+
+
+MIXES = [(torch.bfloat16, torch.float32), (torch.float16, torch.float16), (torch.float32, torch.float32)]
+
+
+@pytest.mark.parametrize("dtypes", MIXES, ids=str)
+def test_a_script_under_autocast_gives_torchs_dtype(dtypes, scripted, device):
+    tensors = Case(2, "bilinear", "zeros", False).tensors(device, torch.float32, away_from_kinks=True)
+    input, grid = (tensor.to(dtype) for tensor, dtype in zip(tensors, dtypes, strict=True))
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        output = scripted(input, grid, "bilinear", "zeros", False)
+        assert output.dtype == F.grid_sample(input, grid, align_corners=False).dtype
+        assert torch.equal(output, stn_cuda.grid_sample(input, grid, align_corners=False))
+        theta = torch.ones(2, 2, 3, dtype=dtypes[0], device=device, requires_grad=True)
+        made = torch.jit.script(make_grid)(theta, False)
+    assert made.dtype == torch.float32
+    made.sum().backward()
+    assert theta.grad.dtype == dtypes[0] and theta.grad.any()
