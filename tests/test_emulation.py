@@ -17,11 +17,14 @@ SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize
 COMPILE = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *SANITIZERS, f"-I{EMULATION}", "-c"]
 
 SWITCHES: dict[str, list[str]] = {"by_hand": [], "ucontext": ["-DEMULATION_UCONTEXT"]}  # the same beside x86-64
+TESTS, KERNELS = EMULATION / "test", sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
 PROGRAMS = {
-    "semantics": [EMULATION / "test" / "semantics.cu"],
-    "engine": [EMULATION / "test" / "engine.cu"],
-    "planted_bugs": [EMULATION / "test" / "planted_bugs.cu"],
-    "product": [EMULATION / "test" / "product.cpp", *sorted((ROOT / "csrc" / "cuda").glob("*.cu"))],
+    "semantics": [TESTS / "semantics.cu"],
+    "engine": [TESTS / "engine.cu"],
+    "planted_bugs": [TESTS / "planted_bugs.cu"],
+    "product": [TESTS / "product.cpp", *KERNELS],
+    "large": [TESTS / "large.cpp", *KERNELS],
+    "mapping": [TESTS / "mapping.cpp"],
 }
 
 # How each bug is caught: by a sanitizer, by a refusal that names the place, or by its result under one of five schedules.
@@ -123,6 +126,11 @@ def test_a_planted_bug_is_caught(bug: str, switch: str, folder: Path) -> None:
 
 def test_every_planted_bug_is_looked_for(folder: Path) -> None:
     assert run([str(folder / "planted_bugs_by_hand")]).split() == list(BUGS)
+
+
+@pytest.mark.parametrize("program", ("large", "mapping"))
+def test_indices_are_wide_enough_and_every_location_has_a_thread(program: str, folder: Path) -> None:
+    assert "checks passed" in run([str(folder / f"{program}_by_hand")])
 
 
 def test_without_the_emulation_kernels_say_what_is_missing() -> None:
