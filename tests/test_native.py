@@ -52,6 +52,11 @@ def test_core_has_its_properties_under_sanitizers(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_taps_on_kinks_are_those_of_the_definition(tmp_path: Path) -> None:
+    assert "checks passed" in build_and_run("kinks.cpp", ["-O0", *SANITIZERS], tmp_path)
+
+
+@needs_compiler
 def test_sixteen_bit_floats_round_as_their_formats_say(tmp_path: Path) -> None:
     assert "checks passed" in build_and_run("storage.cpp", ["-O1", *SANITIZERS], tmp_path)
 
