@@ -48,9 +48,22 @@ void check_axis(PaddingMode padding, CoordinateConvention convention, int64_t si
   }
 }
 
+/// Border's last position is a pixel, and the last one that the type can name.
+template <typename scalar_t>
+void check_last(int64_t size) {
+  const scalar_t last = Axis<scalar_t>::make(size, CoordinateConvention::kEdges, PaddingMode::kBorder).last;
+  CHECK(int64_t(last) < size && int64_t(std::nextafter(last, scalar_t(INFINITY))) >= size - 1, "size %ld: %.17g", long(size),
+        double(last));
+}
+
 }  // namespace
 
 int main() {
+  for (const int64_t size : {1 << 23, (1 << 24) + 2, (1 << 24) + 3, (1 << 24) + 4, (1 << 24) + 5, 1073741000, INT32_MAX}) {
+    check_last<float>(size);
+    CHECK(Axis<double>::make(size, CoordinateConvention::kEdges, PaddingMode::kBorder).last == double(size - 1), "size %ld",
+          long(size));
+  }
   for_each_case([](auto dims, auto mode, auto pad, PaddingMode padding) {
     if (decltype(dims)::value != 1) return;
     for (const auto& convention : kCoordinateConventions) {
