@@ -106,6 +106,16 @@ def test_no_code_of_one_instruction_set_is_shared_with_another() -> None:
         assert any("kKernels" in line for line in symbols), compiled.name
 
 
+def test_every_mutation_still_has_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tools/mutate.py takes minutes and is run by hand; its list must not go stale in between."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    from mutations import MUTATIONS  # type: ignore[import-not-found]
+
+    assert len(MUTATIONS) >= 100
+    for mutation in MUTATIONS:
+        assert mutation.mutated(ROOT) != (ROOT / "csrc" / mutation.file).read_text(), mutation
+
+
 def test_the_marks_of_the_design_hold() -> None:
     """A padding mode is its enum, its entry in the list and its struct; no heavy torch header; launches in one place."""
     sources = {path: path.read_text() for path in (ROOT / "csrc").rglob("*.*") if path.suffix != ".md"}
