@@ -1,5 +1,5 @@
-// Calls whose sizes are the point: arrays that 32-bit indices don't reach across, and more partial sums than a block has
-// threads. Float32 and two axes alone; what is far apart is memory that is reserved and hardly touched.
+// Calls whose sizes are the point: arrays that 32-bit indices don't reach across, more planes and more partial sums than a
+// block has threads. Float32 and two axes alone; what is far apart is memory that is reserved and hardly touched.
 #include <sys/mman.h>
 
 #include <cmath>
@@ -63,6 +63,23 @@ void check_sampling() {
   }
 }
 
+/// grad_input in a fixed order: more planes than a block has threads, a pixel each, which every location reads.
+void check_many_planes() {
+  constexpr int kBatch = 3, kChannels = 100, kLocations = 2;
+  std::vector<float> grad_output(kBatch * kChannels * kLocations), grad_input(kBatch * kChannels), grid(2 * kLocations);
+  for (std::size_t k = 0; k < grad_output.size(); ++k) grad_output[k] = float(k);
+  SampleCall call{};
+  call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest, call.padding = PaddingMode::kBorder;
+  call.batch = kBatch, call.channels = kChannels, call.locations = kLocations, call.size[0] = call.size[1] = 1;
+  call.input = {grad_input.data(), kChannels, 1, {1, 1}};  // not read
+  call.grid = {grid.data(), 0, 2, 1};
+  call.grad_output = {grad_output.data(), kChannels * kLocations, 1, kLocations};
+  call.grad_input = call.input;
+  CHECK(cuda::grid_sample_backward(call, true, nullptr) == 0, "a launch");
+  for (int k = 0; k < kBatch * kChannels; ++k)
+    CHECK(grad_input[k] == float(4 * k + 1), "plane %d: %g", k, double(grad_input[k]));
+}
+
 /// theta is a view whose rows are far apart.
 void check_theta() {
   const Reserved theta(kFar + 6);
@@ -108,6 +125,7 @@ void check_many_partial_sums() {
 
 int main() {
   check_sampling();
+  check_many_planes();
   check_theta();
   check_many_partial_sums();
   std::printf("%ld checks passed\n", long(checks_done));
