@@ -17,12 +17,24 @@ SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize
 COMPILE = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *SANITIZERS, f"-I{EMULATION}", "-c"]
 
 SWITCHES: dict[str, list[str]] = {"by_hand": [], "ucontext": ["-DEMULATION_UCONTEXT"]}  # the same beside x86-64
+TESTS, KERNELS = EMULATION / "test", sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
 PROGRAMS = {
-    "semantics": [EMULATION / "test" / "semantics.cu"],
-    "engine": [EMULATION / "test" / "engine.cu"],
-    "planted_bugs": [EMULATION / "test" / "planted_bugs.cu"],
-    "product": [EMULATION / "test" / "product.cpp", *sorted((ROOT / "csrc" / "cuda").glob("*.cu"))],
+    "semantics": [TESTS / "semantics.cu"],
+    "engine": [TESTS / "engine.cu"],
+    "planted_bugs": [TESTS / "planted_bugs.cu"],
+    "product": [TESTS / "product.cpp", *KERNELS],
+    "fuzz": [TESTS / "fuzz.cpp", *KERNELS],
+    "large": [TESTS / "large.cpp", *KERNELS],
+    "orders": [TESTS / "orders.cpp", *KERNELS],
+    "mapping": [TESTS / "mapping.cpp"],
 }
+ONE_SWITCH = ("fuzz", "large", "orders", "mapping")  # these ask nothing of the switch
+
+ARRAYS = (  # of fuzz.cpp's calls, by their names there
+    *("input", "grid", "output", "grad_output", "grad_input", "grad_grid", "tangent_input", "tangent_grid"),
+    *("grad_grad_output", "theta", "affine_grid", "partial", "grad_theta"),
+)
+FUZZED_CALLS = 5000
 
 # How each bug is caught: by a sanitizer, by a refusal that names the place, or by its result under one of five schedules.
 PAST_THE_END, POISONED, REFUSED = "heap-buffer-overflow", "use-after-poison", r"refused: .* at \S*planted_bugs.cu:\d+ in "
@@ -93,6 +105,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         links = []
         for switch, fiber in switches.items():
             for program, parts in PROGRAMS.items():
+                if program in ONE_SWITCH and switch != "by_hand":
+                    continue
                 linked = map(str, [*(objects[part].result() for part in parts), *library, fiber.result()])
                 # -rdynamic: a refusal names the kernel.
                 command = ["g++", *SANITIZERS, *linked, "-rdynamic", "-pthread", "-o", str(folder / f"{program}_{switch}")]
@@ -123,6 +137,37 @@ def test_a_planted_bug_is_caught(bug: str, switch: str, folder: Path) -> None:
 
 def test_every_planted_bug_is_looked_for(folder: Path) -> None:
     assert run([str(folder / "planted_bugs_by_hand")]).split() == list(BUGS)
+
+
+def test_no_sanitizer_reports_anything_over_random_calls(folder: Path) -> None:
+    """Every launcher, over sizes, strides, offsets, dtypes, masks, index widths and grids: results are those of the definition,
+    and nothing outside an array is touched."""
+    output = run([str(folder / "fuzz_by_hand"), str(FUZZED_CALLS)])
+    assert f"{FUZZED_CALLS} calls, " in output and "checks passed" in output, output
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_an_array_that_is_one_element_too_short_is_reported(array: str, folder: Path) -> None:
+    """The test above can fail: it is the product that reads or writes the element, and AddressSanitizer that says so."""
+    done = subprocess.run([str(folder / "fuzz_by_hand"), "200", "1", "0", array], capture_output=True, text=True, timeout=600)
+    assert done.returncode != 0
+    assert re.search(r"heap-buffer-overflow(.*\n)+?.*#0 .*/csrc/(core|cuda)/", done.stderr), done.stdout + done.stderr
+
+
+def test_promised_results_have_the_same_bits_in_any_order(folder: Path) -> None:
+    """Six orders of blocks and threads, one of them the natural one. What is not promised differs, so this can fail."""
+    output = run([str(folder / "orders_by_hand")])
+    lines = re.findall(r"^(.+): (promised|not promised), (\d+) of (\d+) calls differ under 6 orders$", output, re.MULTILINE)
+    assert {name for name, promise, *_ in lines if promise != "promised"} == {
+        "grad_input, by atomics",
+        "second grad_input, by atomics",
+    }
+    assert len(lines) == 10 and all((promise == "promised") == (differ == "0") for _, promise, differ, _ in lines), output
+
+
+@pytest.mark.parametrize("program", ("large", "mapping"))
+def test_indices_are_wide_enough_and_every_location_has_a_thread(program: str, folder: Path) -> None:
+    assert "checks passed" in run([str(folder / f"{program}_by_hand")])
 
 
 def test_without_the_emulation_kernels_say_what_is_missing() -> None:

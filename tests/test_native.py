@@ -51,6 +51,11 @@ def test_core_has_its_properties_under_sanitizers(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_taps_on_kinks_are_those_of_the_definition(tmp_path: Path) -> None:
+    assert "checks passed" in build_and_run("kinks.cpp", ["-O0", *SANITIZERS], tmp_path)
+
+
+@needs_compiler
 def test_sixteen_bit_floats_round_as_their_formats_say(tmp_path: Path) -> None:
     assert "checks passed" in build_and_run("storage.cpp", ["-O1", *SANITIZERS], tmp_path)
 
@@ -90,6 +95,16 @@ def test_no_code_of_one_instruction_set_is_shared_with_another() -> None:
         weak = [line for line in symbols if re.search(r" [WVu] ", line) and "DW.ref." not in line]
         assert not weak, f"{compiled.name}: {weak[:5]}"
         assert any("kKernels" in line for line in symbols), compiled.name
+
+
+def test_every_mutation_still_has_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tools/mutate.py takes minutes and is run by hand; its list must not go stale in between."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    from mutations import MUTATIONS  # type: ignore[import-not-found]
+
+    assert len(MUTATIONS) >= 100
+    for mutation in MUTATIONS:
+        assert mutation.mutated(ROOT) != (ROOT / "csrc" / mutation.file).read_text(), mutation
 
 
 def test_the_marks_of_the_design_hold() -> None:

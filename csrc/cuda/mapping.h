@@ -61,8 +61,11 @@ inline int64_t locations_of(const AffineGridCall& call) {
 }
 
 inline int64_t largest_index(const AffineGridCall& call) {
-  const int64_t locations = locations_of(call);
-  return std::max(call.batch * locations, extent_of(call.grid, call.batch, call.dims, locations));
+  const int64_t locations = locations_of(call), row = call.dims + 1;
+  // theta may be a view of something large, and there may be more entries of thetas than locations.
+  const int64_t theta = call.batch * call.theta_stride[0] + call.dims * call.theta_stride[1] + row * call.theta_stride[2];
+  const int64_t largest = std::max({call.batch * locations, call.batch * call.dims * row, theta});
+  return std::max(largest, extent_of(call.grid, call.batch, call.dims, locations));
 }
 
 /// The blocks that share an image's sum in affine_grid_backward.

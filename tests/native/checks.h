@@ -8,16 +8,17 @@
 // A few lines of test harness: a failed check prints where and stops, so that the exit status is the verdict.
 
 inline int64_t checks_done = 0;
+inline char check_context[80] = "";  // what a program is at, where a line doesn't say it
 
-#define CHECK(condition, ...)                                                       \
-  do {                                                                              \
-    ++checks_done;                                                                  \
-    if (!(condition)) {                                                             \
-      std::fprintf(stderr, "%s:%d: %s is false: ", __FILE__, __LINE__, #condition); \
-      std::fprintf(stderr, __VA_ARGS__);                                            \
-      std::fprintf(stderr, "\n");                                                   \
-      std::exit(1);                                                                 \
-    }                                                                               \
+#define CHECK(condition, ...)                                                                        \
+  do {                                                                                               \
+    ++checks_done;                                                                                   \
+    if (!(condition)) {                                                                              \
+      std::fprintf(stderr, "%s:%d: %s%s is false: ", __FILE__, __LINE__, check_context, #condition); \
+      std::fprintf(stderr, __VA_ARGS__);                                                             \
+      std::fprintf(stderr, "\n");                                                                    \
+      std::exit(1);                                                                                  \
+    }                                                                                                \
   } while (false)
 
 /// xorshift64*: the same numbers everywhere.

@@ -55,6 +55,9 @@ void check_format(int exponent_bits) {
   check_rounding<storage_t>(std::numeric_limits<float>::infinity(), infinity);
   check_rounding<storage_t>(std::numeric_limits<float>::max(), infinity);
   check_rounding<storage_t>(std::numeric_limits<float>::denorm_min(), 0);
+  for (const uint32_t nan : {0x7f800001u, 0x7fffffffu, 0xff800001u, 0xffffffffu}) {  // rounded, it might be infinity or 0
+    CHECK(std::isnan(widen(narrow<storage_t>(detail::bit_cast<float>(nan)))), "%x is NaN and stays it", nan);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The product's CUDA backend, launchers and kernels, on the host: against the definition of sampling, written here anew in
-// float64 and sharing nothing with csrc. Arrays are exact heap blocks, so that AddressSanitizer sees every stray access.
+// The forward of the product's CUDA backend in every mode, on the host, against the definition of sampling. (fuzz.cpp has every
+// launcher, by chance.) Arrays are exact heap blocks, so that AddressSanitizer sees every stray access.
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -7,57 +7,12 @@
 #include "../../../../csrc/core/dispatch.h"
 #include "../../../../csrc/cuda/cuda.h"
 #include "../../checks.h"
+#include "definition.h"
 #include "emulation.h"
 
 using namespace stn;
 
 namespace {
-
-/// A pixel on one axis with its weight; index -1 is outside, where zeros are read.
-struct Tap {
-  int64_t index;
-  double weight;
-};
-
-double cubic(double distance) {  // Keys 1981, a = -0.75
-  const double a = -0.75, r = std::fabs(distance);
-  if (r <= 1) return ((a + 2) * r - (a + 3)) * r * r + 1;
-  return r < 2 ? ((a * r - 5 * a) * r + 8 * a) * r - 4 * a : 0;
-}
-
-/// Where padding moves a position in pixels to.
-double pad(double x, int64_t size, PaddingMode padding, CoordinateConvention convention) {
-  const double last = double(size - 1);
-  if (padding == PaddingMode::kZeros) return x;
-  if (padding == PaddingMode::kReflection) {
-    const bool centres = convention == CoordinateConvention::kCentres;
-    const double low = centres ? 0 : -0.5, high = centres ? last : last + 0.5;
-    if (low == high) return 0;
-    while (x < low || x > high) x = x < low ? 2 * low - x : 2 * high - x;
-  }
-  return std::fmin(std::fmax(x, 0), last);
-}
-
-std::vector<Tap> taps(double coordinate, int64_t size, const SampleCall& call) {
-  const bool centres = call.coordinates == CoordinateConvention::kCentres;
-  double x = centres ? (coordinate + 1) / 2 * double(size - 1) : ((coordinate + 1) * double(size) - 1) / 2;
-  const auto tap = [&](double position, double weight) {
-    const bool inside = position >= 0 && position <= double(size - 1);
-    return Tap{inside ? int64_t(position) : -1, weight};
-  };
-  if (call.mode == InterpolationMode::kBicubic) {
-    std::vector<Tap> result;
-    for (int k = -1; k <= 2; ++k) {
-      const double position = std::floor(x) + k;
-      result.push_back(tap(pad(position, size, call.padding, call.coordinates), cubic(x - position)));
-    }
-    return result;
-  }
-  x = pad(x, size, call.padding, call.coordinates);
-  if (call.mode == InterpolationMode::kNearest) return {tap(std::nearbyint(x), 1)};
-  const double low = std::floor(x);
-  return {tap(low, low + 1 - x), tap(low + 1, x - low)};
-}
 
 /// Sum over the tensor product of the axes' taps.
 template <typename scalar_t>
@@ -69,10 +24,10 @@ double sample(const SampleCall& call, int64_t n, int64_t c, int64_t location, in
   const double coordinate = static_cast<const scalar_t*>(
       call.grid.data)[n * call.grid.batch_stride + location * call.grid.location_stride + axis * call.grid.component_stride];
   double sum = 0;
-  for (const Tap& tap : taps(coordinate, call.size[axis], call)) {
+  for (const definition::Tap& tap : definition::taps(coordinate, axis, call)) {
     if (tap.index < 0) continue;
     sum += sample<scalar_t>(call, n, c, location, axis + 1, offset + tap.index * call.input.axis_stride[axis],
-                            weight * tap.weight);
+                            weight * tap.weight[0]);
   }
   return sum;
 }

@@ -1,0 +1,132 @@
+// Calls whose sizes are the point: arrays that 32-bit indices don't reach across, more planes and more partial sums than a
+// block has threads. Float32 and two axes alone; what is far apart is memory that is reserved and hardly touched.
+#include <sys/mman.h>
+
+#include <cmath>
+#include <vector>
+
+#include "../../../../csrc/core/dispatch.h"
+#include "../../../../csrc/cuda/cuda.h"
+#include "../../checks.h"
+#include "definition.h"
+
+using namespace stn;
+
+namespace {
+
+constexpr int64_t kFar = (int64_t(1) << 31) + 8;  // elements between the two images of a batch
+
+/// Floats, zeros at first.
+class Reserved {
+ public:
+  explicit Reserved(int64_t count) : bytes_(count * sizeof(float)) {
+    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory_ != MAP_FAILED, "%ld bytes", long(bytes_));
+  }
+  ~Reserved() { munmap(memory_, bytes_); }
+  Reserved(const Reserved&) = delete;
+  Reserved& operator=(const Reserved&) = delete;
+  float* data() const { return static_cast<float*>(memory_); }
+
+ private:
+  int64_t bytes_;
+  void* memory_;
+};
+
+/// Nearest pixels: outputs are pixels, the gradient is how often they are read.
+void check_sampling() {
+  const Reserved input(kFar + 8), grad_input(kFar + 8);
+  const float grid[] = {-1, -1, 1, -1, -1, 1, 1, 1};  // the corners, for both images
+  float output[8], ones[8];
+  for (int k = 0; k < 4; ++k) {
+    input.data()[k] = float(1 + k), input.data()[kFar + k] = float(11 + k);
+    ones[k] = ones[4 + k] = 1;
+  }
+  SampleCall call{};
+  call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest;
+  call.padding = PaddingMode::kBorder, call.coordinates = CoordinateConvention::kCentres;
+  call.batch = 2, call.channels = 1, call.locations = 4, call.size[0] = call.size[1] = 2;
+  call.input = {input.data(), kFar, 4, {1, 2}};
+  call.grid = {const_cast<float*>(grid), 0, 2, 1};
+  call.output = {output, 4, 1, 4};
+  CHECK(cuda::grid_sample(call, nullptr) == 0, "a launch");
+  call.grad_output = {ones, 4, 1, 4};
+  call.grad_input = {grad_input.data(), kFar, 4, {1, 2}};
+  for (const bool deterministic : {false, true})
+    CHECK(cuda::grid_sample_backward(call, deterministic, nullptr) == 0, "a launch");
+  for (int n = 0; n < 2; ++n) {
+    for (int k = 0; k < 4; ++k) {
+      CHECK(output[4 * n + k] == float(10 * n + 1 + k), "n %d, pixel %d: %g", n, k, double(output[4 * n + k]));
+      const float sum = grad_input.data()[n * kFar + k];
+      CHECK(sum == 2, "n %d, pixel %d: gradient %g", n, k, double(sum));
+    }
+  }
+}
+
+/// grad_input in a fixed order: more planes than a block has threads, a pixel each, which every location reads.
+void check_many_planes() {
+  constexpr int kBatch = 3, kChannels = 100, kLocations = 2;
+  std::vector<float> grad_output(kBatch * kChannels * kLocations), grad_input(kBatch * kChannels), grid(2 * kLocations);
+  for (std::size_t k = 0; k < grad_output.size(); ++k) grad_output[k] = float(k);
+  SampleCall call{};
+  call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest, call.padding = PaddingMode::kBorder;
+  call.batch = kBatch, call.channels = kChannels, call.locations = kLocations, call.size[0] = call.size[1] = 1;
+  call.input = {grad_input.data(), kChannels, 1, {1, 1}};  // not read
+  call.grid = {grid.data(), 0, 2, 1};
+  call.grad_output = {grad_output.data(), kChannels * kLocations, 1, kLocations};
+  call.grad_input = call.input;
+  CHECK(cuda::grid_sample_backward(call, true, nullptr) == 0, "a launch");
+  for (int k = 0; k < kBatch * kChannels; ++k)
+    CHECK(grad_input[k] == float(4 * k + 1), "plane %d: %g", k, double(grad_input[k]));
+}
+
+/// theta is a view whose rows are far apart.
+void check_theta() {
+  const Reserved theta(kFar + 6);
+  for (int k = 0; k < 6; ++k) theta.data()[k] = float(k), theta.data()[kFar + k] = float(10 + k);
+  float grid[4];
+  AffineGridCall call{};
+  call.dtype = ScalarType::kFloat, call.dims = 2, call.batch = 2, call.size[0] = call.size[1] = 1;
+  call.theta = theta.data();
+  call.theta_stride[0] = kFar, call.theta_stride[1] = 3, call.theta_stride[2] = 1;
+  call.grid = {grid, 2, 2, 1};
+  CHECK(cuda::affine_grid(call, nullptr) == 0, "a launch");
+  for (int n = 0; n < 2; ++n) {  // one location, the centre: the translation
+    CHECK(grid[2 * n] == float(10 * n + 2) && grid[2 * n + 1] == float(10 * n + 5), "n %d: %g", n, double(grid[2 * n]));
+  }
+}
+
+void check_many_partial_sums() {
+  AffineGridCall call{};
+  call.dtype = ScalarType::kFloat, call.dims = 2, call.batch = 1, call.size[0] = 2048, call.size[1] = 520;
+  const int64_t locations = call.size[0] * call.size[1];
+  std::vector<float> grad_grid(2 * locations), grad_theta(6);
+  std::vector<double> partial(cuda::affine_grid_partials(call));
+  CHECK(partial.size() > 6 * 256, "%ld partial sums", long(partial.size()));
+  double expected[6] = {};
+  for (int64_t p = 0; p < locations; ++p) {
+    const double base[] = {definition::base_coordinate(p % call.size[0], call.size[0], false),
+                           definition::base_coordinate(p / call.size[0], call.size[1], false), 1};
+    for (int e = 0; e < 2; ++e) {  // larger where the base is, so that no sum is near 0
+      const float gradient = grad_grid[2 * p + e] = float(base[0] + base[1] + 1 + 0.125 * double((p + e) % 7));
+      for (int j = 0; j < 3; ++j) expected[3 * e + j] += base[j] * double(gradient);
+    }
+  }
+  call.grid = {grad_grid.data(), 0, 2, 1};
+  call.grad_theta = grad_theta.data(), call.partial = partial.data();
+  CHECK(cuda::affine_grid_backward(call, nullptr) == 0, "a launch");
+  for (int k = 0; k < 6; ++k) {
+    CHECK(std::fabs(grad_theta[k] - expected[k]) < 1e-5 * std::fabs(expected[k]), "element %d: %g, not %g", k,
+          double(grad_theta[k]), expected[k]);
+  }
+}
+
+}  // namespace
+
+int main() {
+  check_sampling();
+  check_many_planes();
+  check_theta();
+  check_many_partial_sums();
+  std::printf("%ld checks passed\n", long(checks_done));
+}

@@ -1,0 +1,227 @@
+"""What tools/mutate.py breaks, one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Mutation:
+    file: str  # below csrc
+    old: str
+    new: str
+    what: str
+    check: str = "kernels_2d"  # of mutate.py
+    nth: int = 1  # which occurrence of `old`
+    equivalent: str = ""  # why nothing can notice it
+
+    def mutated(self, root: Path) -> str:
+        """The text of the file in its place. Raises ValueError where the file has no such text."""
+        parts = (root / "csrc" / self.file).read_text().split(self.old)
+        if len(parts) <= self.nth:
+            raise ValueError(f"csrc/{self.file} has no {self.old!r}, number {self.nth}")
+        return self.old.join(parts[: self.nth]) + self.new + self.old.join(parts[self.nth :])
+
+
+AFFINE, COORDINATES, PADDING, INTERPOLATION = (
+    "core/affine_grid.h",
+    "core/coordinates.h",
+    "core/padding.h",
+    "core/interpolation.h",
+)
+STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "core/source.h", "core/params.h", "core/storage.h"
+AFFINE_KERNELS, KERNELS = "cuda/affine_grid_kernels.cuh", "cuda/sample_kernels.cuh"
+LAUNCHERS, MAPPING = "cuda/launchers.cuh", "cuda/mapping.h"
+SIGN_OF_ZERO = "equivalent: the positions that it changes are clamped to an edge, where the slope is 0 of either sign"
+
+MUTATIONS = [
+    Mutation(AFFINE, "2 * i - (size - 1)", "2 * i - size", "base coordinate half a pixel off"),
+    Mutation(AFFINE, "align_corners ? size - 1 : size", "align_corners ? size : size - 1", "align_corners the other way round"),
+    Mutation(AFFINE, "extent > 0 ?", "extent >= 0 ?", "no guard of an axis without extent"),
+    Mutation(AFFINE, "    row /= size[e];\n", "", "z is y", "kernels_3d"),
+    Mutation(AFFINE, "location - row * size[0]", "location", "x counts on over rows"),
+    Mutation(AFFINE, "j <= kDims; ++j) coordinate", "j < kDims; ++j) coordinate", "no translation"),
+    Mutation(AFFINE, "j <= kDims; ++j) sum", "j < kDims; ++j) sum", "no gradient of the translation"),
+    Mutation(
+        AFFINE, "e * theta_stride[1] + j * theta_stride[2]", "e * theta_stride[2] + j * theta_stride[1]", "theta transposed"
+    ),
+    Mutation(AFFINE, "theta[n * theta_stride[0] + ", "theta[", "every image has the first theta"),
+    Mutation(AFFINE, "grad_theta[n * kEntries + i]", "grad_theta[n + i]", "gradients of theta overlap"),
+    Mutation(COORDINATES, "centres ? scalar_t(0) : scalar_t(0.5);", "scalar_t(0);", "edges taken for centres"),
+    Mutation(COORDINATES, "!(centres && size == 1)", "true", "no rule for an axis without extent"),
+    Mutation(COORDINATES, "centres ? scalar_t(0) : scalar_t(-0.5)", "scalar_t(0)", "mirrors at centres always"),
+    Mutation(
+        COORDINATES, "> index ? std::nextafter", "< index ? std::nextafter", "the last pixel rounds past the end", "kinks"
+    ),
+    Mutation(COORDINATES, "(x > -int_range) & (x < int_range)", "(x > -int_range)", "no upper bound before the integer"),
+    Mutation(COORDINATES, "(x > -int_range) & (x < int_range)", "(x < int_range)", "no lower bound before the integer"),
+    Mutation(COORDINATES, "slope = select(in_range, slope, scalar_t(0));", "", "a slope where nothing is finite"),
+    Mutation(
+        COORDINATES, "select(x > scalar_t(0), broadcast", "select(x < scalar_t(0), broadcast", "infinity at the wrong edge"
+    ),
+    Mutation(PADDING, "x > scalar_t(0);", "x >= scalar_t(0);", "a slope exactly on the first edge", "kinks"),
+    Mutation(PADDING, "below_last = x < axis.last", "below_last = x <= axis.last", "a slope exactly on the last edge", "kinks"),
+    Mutation(PADDING, "slope = select(above_first & below_last, slope, scalar_t(0));", "", "a slope where border clamps"),
+    Mutation(PADDING, "return select(x < axis.last, x, axis.last);", "return x;", "no clamp to the last pixel"),
+    Mutation(PADDING, "x = select(above_first, x, scalar_t(0));", "", "no clamp to the first pixel"),
+    Mutation(PADDING, "(x > scalar_t(-4)) & ", "", "zeros: no lower bound before the integer"),
+    Mutation(PADDING, " & (x < axis.last + scalar_t(4))", "", "zeros: no upper bound before the integer"),
+    Mutation(PADDING, "x < axis.last + scalar_t(4)", "x < axis.last - scalar_t(1)", "zeros begin inside the image"),
+    Mutation(PADDING, "before ^ folded", "before | folded", "slope of a double reflection"),
+    Mutation(PADDING, "slope = select(before ^ folded, -slope, slope);", "", "slope of a reflection not turned"),
+    Mutation(PADDING, "select(folded, period - rest, rest)", "rest", "no second mirror"),
+    Mutation(
+        PADDING, "select(folded, period - rest, rest) + axis.mirror", "select(folded, period - rest, rest)", "mirror not added"
+    ),
+    Mutation(PADDING, "rest >= axis.span", "rest > axis.span", "folded exactly on the mirror", "kinks", 1, SIGN_OF_ZERO),
+    Mutation(
+        PADDING,
+        "from_mirror < scalar_t(0)",
+        "from_mirror <= scalar_t(0)",
+        "before exactly on the mirror",
+        "kinks",
+        1,
+        SIGN_OF_ZERO,
+    ),
+    Mutation(PADDING, " - Numeric<value_t>::floor(distance * axis.inverse_period) * period", "", "whole periods not taken off"),
+    Mutation(PADDING, "result = decltype(pad)::position(p, axis);", "result = p;", "taps of bicubic not padded"),
+    Mutation(
+        INTERPOLATION, "scalar_of<value_t>(1) - fraction;\n    weight[0][1]", "fraction;\n    weight[0][1]", "weights equal"
+    ),
+    Mutation(INTERPOLATION, "broadcast<value_t>(-1)", "broadcast<value_t>(1)", "sign of the first bilinear slope"),
+    Mutation(INTERPOLATION, "weight[1][1] = broadcast<value_t>(1)", "weight[1][1] = broadcast<value_t>(-1)", "of the second"),
+    Mutation(
+        INTERPOLATION, "return Numeric<value_t>::floor(x);", "return Numeric<value_t>::round_half_even(x);", "cell of bilinear"
+    ),
+    Mutation(INTERPOLATION, "Numeric<value_t>::round_half_even(x)", "Numeric<value_t>::floor(x)", "nearest rounds down"),
+    Mutation(
+        INTERPOLATION,
+        "return Numeric<value_t>::round_half_even(x)",
+        "return Numeric<value_t>::floor(x + scalar_of<value_t>(0.5))",
+        "nearest rounds ties up",
+        "kinks",
+    ),
+    Mutation(INTERPOLATION, "floor(x) - scalar_of<value_t>(1)", "floor(x)", "taps of bicubic one to the right"),
+    Mutation(INTERPOLATION, "kA = -0.75", "kA = -0.5", "another a"),
+    Mutation(
+        INTERPOLATION, "inner<kOrder>(rest, scalar_t(-1), 2", "inner<kOrder>(rest, scalar_t(1), 2", "sign of an inner slope"
+    ),
+    Mutation(
+        INTERPOLATION,
+        "outer<kOrder>(rest + scalar_t(1), scalar_t(-1)",
+        "outer<kOrder>(rest + scalar_t(1), scalar_t(1)",
+        "sign of an outer slope",
+    ),
+    Mutation(INTERPOLATION, "scalar_t(6) * cubic * r - ", "scalar_t(6) * cubic * r + ", "inner second derivative"),
+    Mutation(INTERPOLATION, "scalar_t(6) * a * r - ", "scalar_t(6) * a * r + ", "outer second derivative"),
+    Mutation(STENCIL, "taps.index[k] >= element_t(0)", "taps.index[k] > element_t(0)", "the first pixel is outside"),
+    Mutation(
+        STENCIL, "taps.index[k] >= element_t(0)", "taps.index[k] >= element_t(-1)", "the pixel before the first is inside"
+    ),
+    Mutation(STENCIL, "taps.index[k] < static_cast", "taps.index[k] <= static_cast", "the pixel behind the last is inside"),
+    Mutation(STENCIL, "taps.weight[1][k] *= slope;", "", "no slope in the first derivative"),
+    Mutation(STENCIL, "*= slope * slope", "*= slope", "slope once in the second derivative"),
+    Mutation(STENCIL, "first_index + element_t(k)", "first_index", "bilinear has no neighbour"),
+    Mutation(STENCIL, "Pad::position(first + scalar_t(k), axis)", "Pad::position(first, axis)", "bicubic has no neighbours"),
+    Mutation(
+        STENCIL, "axis[e].index[digit(tap, e)] * stride[e]", "axis[e].index[digit(tap, e)] * stride[0]", "y by the stride of x"
+    ),
+    Mutation(STENCIL, "all & axis[e].inside", "all | axis[e].inside", "inside on one axis is inside"),
+    Mutation(STENCIL, "(e == a) + (f == a)", "(e == a)", "second derivative forgets an axis"),
+    Mutation(STENCIL, "[(e == 0) + (f == 0)]", "[e == 0]", "second derivative forgets x"),
+    Mutation(STENCIL, " % kAxisTaps;", ";", "a tap that its axis does not have"),
+    Mutation(SAMPLE, "if (stencil.inside(tap)) sum +=", "sum +=", "forward reads outside"),
+    Mutation(SAMPLE, "      if (!stencil.inside(tap)) return;\n", "", "backward reads and writes outside"),
+    Mutation(SAMPLE, "      if (!stencil.inside(tap)) return;\n", "", "double backward reads and writes outside", nth=2),
+    Mutation(SAMPLE, "c = at.channel;", "c = 0;", "forward: every row does all channels' steps"),
+    Mutation(SAMPLE, "c += at.channel_step", "c += 1", "backward: rows share channels", nth=2),
+    Mutation(SAMPLE, "grad_output * stencil.weight(tap));", "stencil.weight(tap));", "grad_input without grad_output"),
+    Mutation(
+        SAMPLE,
+        "gradient[e] += grad_output * pixel * stencil",
+        "gradient[e] = grad_output * pixel * stencil",
+        "no sum over taps",
+    ),
+    Mutation(SAMPLE, "sum += slope * pixel", "sum -= slope * pixel", "sign of the tangent of the grid"),
+    Mutation(SAMPLE, "tangent[f] * stencil.second", "tangent[e] * stencil.second", "the wrong axis' tangent"),
+    Mutation(
+        SAMPLE, "gradient[e] += grad_output * moved", "gradient[e] -= grad_output * moved", "sign of the tangent of the input"
+    ),
+    Mutation(SAMPLE, ", grad_output * slope);", ", slope);", "second grad_input without grad_output"),
+    Mutation(
+        SOURCE, "n * batch_stride + location * location_stride", "location * location_stride", "every image has the first grid"
+    ),
+    Mutation(SOURCE, "n * grad_batch_stride", "n * batch_stride", "strides of grid and grad_grid confused"),
+    Mutation(PARAMS, "c * channel_stride; }", "c * batch_stride; }", "strides of an image confused"),
+    Mutation(
+        PARAMS,
+        "c * channel_stride + location * location_stride",
+        "c * location_stride + location * channel_stride",
+        "strides of an output confused",
+    ),
+    Mutation(STORAGE, "(bits + half + odd) >> dropped", "(bits + half) >> dropped", "ties rounded down", "storage"),
+    Mutation(STORAGE, "> detail::kFloatInfinity;", "> 0x7fffffffu;", "a NaN that rounds to infinity", "storage"),
+    Mutation(STORAGE, "kOverflow = 0x477ff000u", "kOverflow = 0x477fe000u", "65504 overflows", "storage"),
+    Mutation(
+        STORAGE,
+        "magnitude < 0x400u ? subnormal",
+        "magnitude <= 0x400u ? subnormal",
+        "the least normal as a subnormal",
+        "storage",
+        1,
+        "equivalent: 0x400 steps of 2^-24 are the least normal, by both formulas",
+    ),
+    Mutation(
+        AFFINE_KERNELS, "i >= params.batch * params.locations", "i > params.batch * params.locations", "one thread too many"
+    ),
+    Mutation(AFFINE_KERNELS, "  __syncthreads();\n", "", "no barrier in the sum over a block"),
+    Mutation(AFFINE_KERNELS, "offset > 0", "offset > 1", "a lane is left out of a warp's sum"),
+    Mutation(AFFINE_KERNELS, "warp = 1; warp < kWarps", "warp = 0; warp < kWarps", "the first warp counts twice"),
+    Mutation(AFFINE_KERNELS, "warp < kWarps", "warp <= kWarps", "a warp too many"),
+    Mutation(AFFINE_KERNELS, "threadIdx.x % 32 == 0", "threadIdx.x % 32 == 1", "the wrong lane's sum"),
+    Mutation(AFFINE_KERNELS, "0xffffffffu", "0x0000ffffu", "half a warp's mask"),
+    Mutation(AFFINE_KERNELS, "location += params.chunks * kThreads", "location += kThreads", "chunks overlap"),
+    Mutation(AFFINE_KERNELS, "chunk += kThreads", "chunk += 2 * kThreads", "partial sums are left out"),
+    Mutation(KERNELS, "live = i < params", "live = i <= params", "one thread too many"),
+    Mutation(KERNELS, "    __syncthreads();\n", "", "no barrier between rows"),
+    Mutation(
+        KERNELS, "    __syncthreads();\n", "    if (at.live) __syncthreads();\n", "a barrier that idle threads don't reach"
+    ),
+    Mutation(KERNELS, "row < kChannelRows &&", "row < kChannelRows - 1 &&", "a row is left out"),
+    Mutation(KERNELS, "if (blockDim.y > 1) {", "if (blockDim.y > 8) {", "rows are not summed"),
+    Mutation(KERNELS, "at.live && threadIdx.y == 0", "threadIdx.y == 0", "idle threads store"),
+    Mutation(KERNELS, "at.live && threadIdx.y == 0", "at.live", "every row stores"),
+    Mutation(
+        KERNELS, "this->channel = static_cast<index_t>(threadIdx.y)", "this->channel = 0", "every row begins at channel 0"
+    ),
+    Mutation(KERNELS, "atomicAdd(to, value);", "*to += value;", "a plain addition where others add"),
+    Mutation(
+        KERNELS,
+        "if (params.source.grad_grid) store",
+        "if (params.source.grad_grid && at.live) store",
+        "idle threads leave early",
+    ),
+    Mutation(KERNELS, "plane >= params.batch", "plane > params.batch", "one plane too many"),
+    Mutation(KERNELS, "plane / params.channels", "plane % params.batch", "planes of the wrong image"),
+    Mutation(KERNELS, "location = 0; location < params", "location = 1; location < params", "the first location is left out"),
+    Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "32-bit indices always"),
+    Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "affine grid: 32 bits always", nth=2),
+    Mutation(LAUNCHERS, "blocks_for(call.batch * call.channels)", "blocks_for(call.channels)", "ordered: planes of one image"),
+    Mutation(LAUNCHERS, "call.batch * chunks_of(call))", "chunks_of(call))", "partial sums of one image"),
+    Mutation(LAUNCHERS, "call.batch * locations_of(call)", "locations_of(call)", "affine grid of one image"),
+    Mutation(LAUNCHERS, "mapping_for(call.batch * call.locations", "mapping_for(call.locations", "locations of one image"),
+    Mutation(MAPPING, "(threads + kThreads - 1) / kThreads", "threads / kThreads", "the last block is missing", "mapping"),
+    Mutation(MAPPING, "(locations + columns - 1) / columns", "locations / columns + 1", "an empty block", "mapping"),
+    Mutation(MAPPING, "channels >= kChannelRows", "channels > 1", "more rows than channels", "mapping"),
+    Mutation(MAPPING, "locations < kManyLocations", "locations <= kManyLocations", "rows for many locations", "mapping"),
+    Mutation(MAPPING, ", &call.tangent_input}", "}", "width without tangent_input", "mapping"),
+    Mutation(MAPPING, ", &call.tangent_grid}", "}", "width without tangent_grid", "mapping"),
+    Mutation(
+        MAPPING, "std::max(call.batch * call.locations, call.channels)", "call.channels", "width without locations", "mapping"
+    ),
+    Mutation(MAPPING, "call.batch * call.dims * row, theta", "theta", "width without grad_theta", "mapping"),
+    Mutation(MAPPING, "call.batch * call.dims * row, theta", "call.batch * call.dims * row", "width without theta", "mapping"),
+    Mutation(MAPPING, "(call.size[e] + 8)", "(call.size[e] - 2)", "no room for an image's last pixels", "mapping"),
+    Mutation(MAPPING, "(locations_of(call) + kChunk - 1)", "locations_of(call)", "no chunk for the rest", "mapping"),
+]
