@@ -40,7 +40,7 @@ def grid_sample(
     _refuse_compiled_duals()
     options = mode, padding, coordinates, float_output
     transform = _in_transform()
-    if transform and _recorded_by_torch():
+    if transform and _wants_plain_operations():
         return _operators.reference_sample(input, grid, options)
     if transform:
         function = _transforms.grid_sample_in_graph if torch.compiler.is_compiling() else _transforms.GridSampleFunction.apply
@@ -54,7 +54,7 @@ def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     """The checked call: theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]."""
     _refuse_compiled_duals()
     transform, compiling = _in_transform(), torch.compiler.is_compiling()
-    if torch.jit.is_tracing() or (transform and _recorded_by_torch()):
+    if torch.jit.is_tracing() or (transform and _wants_plain_operations()):
         return reference.affine_grid(theta, size, align_corners)
     if transform:
         function = _transforms.affine_grid_in_graph if compiling else _transforms.AffineGridFunction.apply
@@ -73,8 +73,11 @@ def _in_transform() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def _recorded_by_torch() -> bool:
-    """By one that can't record a Function inside a transform."""
+def _wants_plain_operations() -> bool:
+    """Inside a transform: a recorder that can't record a Function there, or functionalize, which has no rule for one."""
+    if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
+        if torch._C._functorch.peek_interpreter_stack().key() == torch._C._functorch.TransformType.Functionalize:
+            return True
     return torch.compiler._is_exporting_flag or torch.jit.is_tracing()  # is_exporting() is True in a compiler too on torch 2.11
 
 

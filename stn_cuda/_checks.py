@@ -26,7 +26,8 @@ def check_tensor(function: str, name: str, value: Any) -> None:
 def check_bool(function: str, name: str, value: Any) -> None:
     if not isinstance(value, bool):
         kind = type(value)
-        raise TypeError(f"{function}(): expected {name} to be a bool or None, got {kind.__module__}.{kind.__name__} {value!r}")
+        described = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+        raise TypeError(f"{function}(): expected {name} to be a bool or None, got a value of type {described}")
 
 
 def lookup(function: str, name: str, table: dict[Any, Any], value: Any) -> Any:
@@ -48,6 +49,8 @@ def check_device(function: str, name: str, device: torch.device) -> None:
 
 
 def check_dense(function: str, name: str, tensor: Tensor) -> None:
+    if tensor.is_nested:
+        raise NotImplementedError(f"{function}(): expected {name} to be a dense tensor, got a nested one")
     if tensor.layout != torch.strided:
         raise NotImplementedError(f"{function}(): expected {name} to be a dense tensor, got layout {tensor.layout}")
 
@@ -74,14 +77,16 @@ def check_grid_dtype(grid: Tensor, input: Tensor, any_mix: bool) -> None:
     if grid.dtype in (input.dtype, computed) or (any_mix and accumulate_dtype(grid.dtype) == computed):
         return
     alternative = "" if computed == input.dtype else f" or {computed}"
+    if any_mix and computed == torch.float32:
+        alternative = ", or another of 16 or 32 bits"
     raise RuntimeError(f"grid_sample(): expected grid of the dtype of input, {input.dtype}{alternative}, got {grid.dtype}")
 
 
-def check_sample_shapes(input: Tensor, grid: Tensor, allowed_dims: tuple[int, ...]) -> None:
+def check_sample_shapes(input: Tensor, grid: Tensor, operator: bool) -> None:
     """input [N, C, *in] and grid [N, *out, dims] with a number of spatial axes that is allowed, none of the input's empty."""
     shape, grid_shape = input.shape, grid.shape
     dims = len(shape) - 2
-    if dims not in allowed_dims:
+    if not (1 if operator else 2) <= dims <= 3:  # (a tuple of ints as an argument: Dynamo gets that wrong in a frame alone)
         raise RuntimeError(
             f"grid_sample(): expected input of shape (N, C, H, W) or (N, C, D, H, W), got {_text(shape)}")
     if len(grid_shape) != dims + 2:
@@ -99,16 +104,17 @@ def check_sample_shapes(input: Tensor, grid: Tensor, allowed_dims: tuple[int, ..
         raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
 
 
-def check_grid_sample(input: Any, grid: Any, allowed_dims: tuple[int, ...] = (2, 3), any_mix: bool = False) -> None:
+def check_grid_sample(input: Any, grid: Any, operator: bool = False, any_mix: bool = False) -> None:
+    """The arguments of a public function, or those of an operator, which takes 1-D images and any mix of dtypes, too."""
     check_tensor("grid_sample", "input", input)
     check_tensor("grid_sample", "grid", grid)
     check_same_device("grid_sample", "grid", grid, "input", input)
     check_device("grid_sample", "input", input.device)
     check_dense("grid_sample", "input", input)
     check_dense("grid_sample", "grid", grid)
-    check_sample_shapes(input, grid, allowed_dims)
+    check_sample_shapes(input, grid, operator)
     check_dtype("grid_sample", "input", input.dtype)
-    check_grid_dtype(grid, input, any_mix)
+    check_grid_dtype(grid, input, any_mix or operator)
 
 
 def check_sample_options(
@@ -158,4 +164,4 @@ def check_affine_grid(theta: Any, size: Sequence[int]) -> None:
 
 
 def _text(shape: Sequence[int]) -> str:
-    return str(tuple(shape))
+    return "(" + ", ".join([f"{size}" for size in shape]) + ("," if len(shape) == 1 else "") + ")"  # Dynamo: no str of a tuple

@@ -9,8 +9,6 @@ from torch._prims_common import suggest_memory_format
 
 from . import _checks
 
-OPERATOR_DIMS = (1, 2, 3)
-
 
 def _fake(*names: str) -> Callable[[Callable], Callable]:
     def register(function: Callable) -> Callable:
@@ -38,7 +36,7 @@ def _empty_as(input: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor
 def _grid_sample(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
-    _checks.check_grid_sample(input, grid, OPERATOR_DIMS, any_mix=True)
+    _checks.check_grid_sample(input, grid, operator=True)
     _checks.check_sample_options(mode, padding, coordinates, fill_value)
     return _empty_as(input, _output_shape(input, grid), _output_dtype(input, float_output))
 
@@ -48,7 +46,7 @@ def _grid_sample_backward(
     grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int,
     fill_value: Tensor | None, float_output: bool, output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    _checks.check_grid_sample(input, grid, OPERATOR_DIMS, any_mix=True)
+    _checks.check_grid_sample(input, grid, operator=True)
     _checks.check_sample_options(mode, padding, coordinates, fill_value)
     shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
     _checks.check_like("grid_sample_backward", "grad_output", grad_output, shape, dtype, input)
@@ -67,7 +65,7 @@ def _grid_sample_double_backward(
     output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     function = "grid_sample_double_backward"
-    _checks.check_grid_sample(input, grid, OPERATOR_DIMS, any_mix=True)
+    _checks.check_grid_sample(input, grid, operator=True)
     _checks.check_sample_options(mode, padding, coordinates, fill_value)
     shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
     for name, tensor, expected_shape, expected_dtype in (

@@ -40,7 +40,7 @@ def grid_sample(
         padding_mode: what lies outside the image: ``"zeros"``, the nearest pixel (``"border"``), or the image mirrored at
             its ends (``"reflection"``).
         align_corners: whether -1 and 1 are the centres of the end pixels (True) or their outer edges (False). None means
-            False and warns, as torch does.
+            False and warns, as torch does (in a compiled program it doesn't warn).
 
     Returns:
         ``(N, C, *out)`` in the dtype and memory format (channels_last or contiguous) of ``input``. 16-bit images are computed
@@ -54,8 +54,8 @@ def grid_sample(
         TypeError: an argument is no tensor, ``align_corners`` no bool.
         ValueError: an unknown ``mode`` or ``padding_mode``.
         RuntimeError: shapes, dtypes or devices that don't fit.
-        NotImplementedError: integer or complex tensors; what torch has and stn_cuda does not yet, by name; a CUDA tensor with
-            a CPU-only build.
+        NotImplementedError: an integer or complex input, a nested or sparse tensor; what torch has and stn_cuda does not yet,
+            by name; a CUDA tensor with a CPU-only build.
 
     Source: Jaderberg et al., Spatial Transformer Networks, 2015, equations 3 to 7; Keys 1981 for bicubic. Differs from torch
     as the README lists under "Differences from torch".

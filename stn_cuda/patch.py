@@ -10,7 +10,8 @@ Example::
     ... def warp(image, grid):
     ...     return patch.grid_sample(image, grid, "bilinear", "border", False)
 
-The operator's gradient is Python's, so that a saved program that runs where there is no Python (libtorch) has none.
+A saved program loads where ``stn_cuda`` has been imported before. The operator's gradient is Python's: where there is no Python
+(libtorch) there is none.
 """
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ def grid_sample(
     input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Tensor:
     """:func:`stn_cuda.grid_sample`, scriptable. In a script ``align_corners=None`` means False without a warning, and the
-    operator's own checks apply: their errors are RuntimeErrors."""
+    operator's own checks apply; their errors arrive as ``torch.jit.Error`` or RuntimeError."""
     if torch.jit.is_scripting():
         # Each at its number in csrc/core/modes.h: a script can't look into a module's tables. A test compares them.
         modes, paddings = ["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection"]
@@ -40,6 +41,8 @@ def grid_sample(
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool | None = None) -> Tensor:
     """:func:`stn_cuda.affine_grid`, scriptable; see :func:`grid_sample`."""
     if torch.jit.is_scripting():
+        if min(size) <= 0:
+            raise ValueError("affine_grid(): expected size with positive entries only, got " + str(size))
         return torch.ops.stn_cuda.affine_grid(theta, size, align_corners is not None and align_corners)
     return _affine_grid(theta, size, align_corners)
 

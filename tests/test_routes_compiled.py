@@ -34,6 +34,10 @@ def fresh_dynamo():
     torch._dynamo.reset()
 
 
+class Labelled(torch.Tensor):
+    """A subclass without ways of its own."""
+
+
 def compiled(function, backend="aot_eager", **options):
     return torch.compile(function, fullgraph=True, backend=backend, **options)
 
@@ -110,14 +114,38 @@ def test_several_calls_in_one_program_are_one_graph(device):
     assert graphs() == 1
 
 
+@pytest.mark.parametrize("dynamic", (False, True), ids=("static", "dynamic"))
 @pytest.mark.parametrize("backend", ("eager", "aot_eager"))
-def test_wrong_shape_in_a_compiled_function_is_refused_by_name(backend, device):
+def test_wrong_shape_in_a_compiled_function_is_refused_by_name(backend, dynamic, device):
     input, grid = ONE_EACH[0].tensors(device)
     theta = ONE_EACH[1].tensors(device)[0]
     with pytest.raises(Exception, match=r"(?s)grid_sample\(\).*grid.*got"):  # Dynamo's own type, with the message inside
-        compiled(ONE_EACH[0].ours, backend)(input, grid[..., :1])
+        compiled(ONE_EACH[0].ours, backend, dynamic=dynamic)(input, grid[..., :1])
     with pytest.raises(Exception, match=r"(?s)affine_grid\(\).*theta.*got"):
-        compiled(ONE_EACH[1].ours, backend)(theta[:, :1])
+        compiled(ONE_EACH[1].ours, backend, dynamic=dynamic)(theta[:, :1])
+
+
+@pytest.mark.parametrize("dynamic", (None, False, True), ids=("auto", "static", "dynamic"))
+def test_a_refused_call_leaves_a_compiled_function_as_it_was(dynamic, device):
+    """An error breaks the graph, and Dynamo compiles what is left frame by frame."""
+    input, grid = ONE_EACH[0].tensors(device)
+    function = torch.compile(ONE_EACH[0].ours, backend="eager", dynamic=dynamic)
+    with pytest.raises(RuntimeError, match="expected grid of the dtype of input, torch.float64.*got torch.float32"):
+        function(input, grid.float())
+    assert_same(function(input, grid), ONE_EACH[0].ours(input, grid))
+
+
+@pytest.mark.parametrize("dynamic", (None, False, True), ids=("auto", "static", "dynamic"))
+def test_a_subclass_of_tensor_goes_through_a_compiled_function(dynamic, device):
+    input, grid = ONE_EACH[0].tensors(device)
+    function = torch.compile(ONE_EACH[0].ours, backend="eager", dynamic=dynamic)
+    assert_same(function(input.as_subclass(Labelled), grid).as_subclass(torch.Tensor), ONE_EACH[0].ours(input, grid))
+
+
+@pytest.mark.parametrize("routed", ONE_EACH, ids=str)
+def test_functionalize_equals_the_plain_call(routed: Routed, device):
+    tensors = routed.tensors(device)
+    assert_same(func.functionalize(routed.ours)(*tensors), routed.ours(*tensors))
 
 
 TRANSFORMS = {

@@ -92,6 +92,12 @@ def test_wrong_shapes_are_refused_in_a_script(scripted, device):
         scripted(input, grid[..., :1], "bilinear", "zeros", False)
 
 
+@pytest.mark.parametrize("size", [[1, 1, 0, 3], [1, 0, 2, 3], [1, 1, -2, 3]], ids=str)
+def test_an_empty_size_is_refused_in_a_script(size, device):
+    with pytest.raises(Exception, match="size with positive entries only"):
+        torch.jit.script(patch.affine_grid)(torch.ones(1, 2, 3, device=device), size, False)
+
+
 def test_outside_a_script_they_are_the_public_functions(device):
     tensors = Case(2, "bilinear", "zeros", False).tensors(device, torch.float64, away_from_kinks=True)
     assert torch.equal(patch.grid_sample(*tensors, align_corners=False), stn_cuda.grid_sample(*tensors, align_corners=False))
