@@ -20,18 +20,33 @@ the one at hand. A call costs several times an old-style Function's, most of it 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, func
-from torch.autograd import Function, forward_ad
+from torch import Tensor
+from torch.autograd import Function
 
 from . import _operators
+from ._higher_order import pull_back, push_forward, reference_second, reference_tangent
 from ._operators import Options, Pair, Triple
+from ._vmap import join_batch, split_batch
 
 Gradients = tuple[Tensor | None, ...]
+
+
+# ---- grid_sample --------------------------------------------------------------------------------------------------------
+
+class _SampleFunction(Function):
+    """Its first ``tensors`` arguments have a batch axis, which the one of vmap joins; the others are options."""
+
+    tensors: int
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: Sequence[Any], *arguments: Any) -> tuple[Any, Any]:
+        joined, batch = join_batch(info, in_dims[:cls.tensors], arguments[:cls.tensors])
+        return split_batch(info, batch, cls.apply(*joined, *arguments[cls.tensors:]))
 
 
 def _save(ctx: Any, *tensors: Tensor | None) -> None:
@@ -40,120 +55,9 @@ def _save(ctx: Any, *tensors: Tensor | None) -> None:
     ctx.set_materialize_grads(False)  # an absent cotangent or tangent is None: kernels skip it, zeros they would read
 
 
-# ---- vmap: the new axis joins the batch ---------------------------------------------------------------------------------
+class GridSampleFunction(_SampleFunction):
+    tensors = 2
 
-def _join_batch(info: Any, in_dims: Sequence[int | None], tensors: Sequence[Tensor | None]) -> tuple[list[Tensor | None], int]:
-    """Tensors whose vmapped axis, or a shared tensor's expanded one, is part of their batch; and a slice's batch size."""
-    joined: list[Tensor | None] = []
-    batch = 0
-    for tensor, dim in zip(tensors, in_dims):
-        if tensor is not None:
-            tensor = tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            batch = tensor.shape[1]
-            tensor = tensor.flatten(0, 1)
-        joined.append(tensor)
-    return joined, batch
-
-
-def _split_batch(info: Any, batch: int, output: Any) -> tuple[Any, Any]:
-    """What a vmap rule returns: an output, or a tuple of them, with the vmapped axis first; and where that axis is."""
-    if isinstance(output, tuple):
-        split = [_split_batch(info, batch, one) for one in output]
-        return tuple(one for one, _ in split), tuple(dim for _, dim in split)
-    return (None, None) if output is None else (output.unflatten(0, (info.batch_size, batch)), 0)
-
-
-def _vmap(function: Any, count: int, info: Any, in_dims: Sequence[Any], arguments: Sequence[Any]) -> tuple[Any, Any]:
-    """The rule of a Function whose first ``count`` arguments are tensors with a batch axis and the others options."""
-    joined, batch = _join_batch(info, in_dims[:count], arguments[:count])
-    return _split_batch(info, batch, function.apply(*joined, *arguments[count:]))
-
-
-# ---- what has no kernel: derivatives of the reference -------------------------------------------------------------------
-# Here a "function" takes tensors, some of them None, and gives a tuple of tensors.
-
-def _reference_tangent(options: Options, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-    """GridSampleJvpFunction's forward in plain operations."""
-    t_input, t_grid, input, grid = tensors
-    return _push_forward(partial(_reference_sample, options), (input, grid), (t_input, t_grid))
-
-
-def _reference_second(options: Options, wanted: Sequence[bool], *tensors: Tensor | None) -> tuple[Tensor, ...]:
-    """GridSampleSecondFunction's forward in plain operations, without the Nones."""
-    t_input, t_grid, *primals = tensors
-
-    def gradients(grad_output: Tensor, input: Tensor, grid: Tensor) -> tuple[Tensor, ...]:
-        return _vjp(partial(_reference_sample, options), input, grid)[1]((grad_output,))
-
-    outputs, pull = _vjp(gradients, *primals)
-    return tuple(result for result, want in zip(pull(_given_or_zeros((t_input, t_grid), outputs)), wanted) if want)
-
-
-def _reference_sample(options: Options, input: Tensor, grid: Tensor) -> tuple[Tensor]:
-    return (_operators.reference_sample(input, grid, options),)
-
-
-def _pull_back(
-    function: Callable, tensors: Sequence[Tensor | None], wanted: Sequence[bool], cotangents: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """The gradients by the wanted tensors, themselves differentiable."""
-    outputs, pull = _vjp(_of_variables(function, tensors, wanted), *itertools.compress(tensors, wanted))
-    found = iter(pull(_given_or_zeros(cotangents, outputs)))
-    return [next(found) if want else None for want in wanted]
-
-
-def _push_forward(
-    function: Callable, tensors: Sequence[Tensor | None], tangents: Sequence[Tensor | None]
-) -> tuple[Tensor, ...]:
-    """The tangents of the outputs, themselves differentiable.
-
-    By transposing the transpose: func.jvp would enter a dual level, and torch refuses that inside one of forward_ad's.
-    """
-    moving = [tangent is not None for tangent in tangents]
-    outputs, pull = _vjp(_of_variables(function, tensors, moving), *itertools.compress(tensors, moving))
-    zeros = tuple(torch.zeros_like(output) for output in outputs)  # pull is linear, its derivative is the same everywhere
-    return _vjp(pull, zeros)[1](tuple(itertools.compress(tangents, moving)))[0]
-
-
-def _vjp(function: Callable, *primals: Any) -> tuple[Any, Callable]:
-    """func.vjp; and the same by plain autograd in a plain call, which may have hooks on saved tensors: func.vjp refuses those.
-
-    To either, a primal that depends on another is as independent as the others. That path is the caller's to count.
-    """
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        outputs, pull = func.vjp(function, *primals)  # type: ignore[misc]  # a union, with a third part for has_aux
-        return outputs, pull
-    with torch.enable_grad():
-        leaves = [primal.view_as(primal) if primal.requires_grad else primal.detach().requires_grad_() for primal in primals]
-        outputs = function(*leaves)
-
-    def pull_plainly(cotangents: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        dependent = [output.requires_grad for output in outputs]
-        if not any(dependent):
-            return tuple(torch.zeros_like(leaf) for leaf in leaves)
-        return torch.autograd.grad(
-            list(itertools.compress(outputs, dependent)), leaves, list(itertools.compress(cotangents, dependent)),
-            create_graph=torch.is_grad_enabled(), materialize_grads=True)
-
-    return outputs, pull_plainly
-
-
-def _of_variables(function: Callable, tensors: Sequence[Tensor | None], variable: Sequence[bool]) -> Callable:
-    """``function`` of those of its tensors alone that are variable."""
-    def of_variables(*values: Tensor) -> Any:
-        remaining = iter(values)
-        return function(*(next(remaining) if varies else tensor for tensor, varies in zip(tensors, variable)))
-
-    return of_variables
-
-
-def _given_or_zeros(given: Sequence[Tensor | None], like: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(torch.zeros_like(other) if tensor is None else tensor for tensor, other in zip(given, like))
-
-
-# ---- grid_sample --------------------------------------------------------------------------------------------------------
-
-class GridSampleFunction(Function):
     @staticmethod
     def forward(input: Tensor, grid: Tensor, options: Options) -> Tensor:
         return _operators.sample(input, grid, options)
@@ -174,13 +78,11 @@ class GridSampleFunction(Function):
     def jvp(ctx: Any, t_input: Tensor | None, t_grid: Tensor | None, _: None) -> Tensor:
         return GridSampleJvpFunction.apply(t_input, t_grid, *ctx.saved_tensors, ctx.options)
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        return _vmap(GridSampleFunction, 2, info, in_dims, arguments)
 
-
-class GridSampleJvpFunction(Function):
+class GridSampleJvpFunction(_SampleFunction):
     """The tangent of the output, for tangents of input and grid either of which may be None."""
+
+    tensors = 4
 
     @staticmethod
     def forward(t_input: Tensor | None, t_grid: Tensor | None, input: Tensor, grid: Tensor, options: Options) -> Tensor | None:
@@ -208,15 +110,13 @@ class GridSampleJvpFunction(Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return _push_forward(partial(_reference_tangent, ctx.options), ctx.saved_tensors, tangents[:4])[0]
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        return _vmap(GridSampleJvpFunction, 4, info, in_dims, arguments)
+        return push_forward(partial(reference_tangent, ctx.options), ctx.saved_tensors, tangents[:4])[0]
 
 
-class GridSampleBackwardFunction(Function):
+class GridSampleBackwardFunction(_SampleFunction):
     """The gradients by input and grid, None for what isn't wanted."""
+
+    tensors = 3
 
     @staticmethod
     def forward(grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]) -> Pair:
@@ -247,13 +147,11 @@ class GridSampleBackwardFunction(Function):
                 t_input, t_grid, grad_output, input, grid, ctx.options, (False, *ctx.wanted))
         return tuple(b if a is None else a if b is None else a + b for a, b in zip(first, second[1:]))
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        return _vmap(GridSampleBackwardFunction, 3, info, in_dims, arguments)
 
-
-class GridSampleSecondFunction(Function):
+class GridSampleSecondFunction(_SampleFunction):
     """What GridSampleBackwardFunction's backward returns: by grad_output, input and grid, None for what isn't wanted."""
+
+    tensors = 5
 
     @staticmethod
     def forward(
@@ -271,77 +169,65 @@ class GridSampleSecondFunction(Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> Gradients:
         if all(cotangent is None for cotangent in cotangents):
             return (None,) * 7
-        function = partial(_reference_second, ctx.options, ctx.wanted)
+        function = partial(reference_second, ctx.options, ctx.wanted)
         cotangents = tuple(itertools.compress(cotangents, ctx.wanted))
-        return *_pull_back(function, ctx.saved_tensors, ctx.needs_input_grad[:5], cotangents), None, None  # options, wanted
+        return *pull_back(function, ctx.saved_tensors, ctx.needs_input_grad[:5], cotangents), None, None  # options, wanted
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Gradients:
-        function = partial(_reference_second, ctx.options, ctx.wanted)
-        found = iter(_push_forward(function, ctx.saved_tensors, tangents[:5]))
+        function = partial(reference_second, ctx.options, ctx.wanted)
+        found = iter(push_forward(function, ctx.saved_tensors, tangents[:5]))
         return tuple(next(found) if want else None for want in ctx.wanted)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        return _vmap(GridSampleSecondFunction, 5, info, in_dims, arguments)
 
 
 # ---- affine_grid --------------------------------------------------------------------------------------------------------
 
-def _vmap_affine(
-    function: Any, info: Any, in_dims: Any, tensor: Tensor, size: Sequence[int], align_corners: bool
-) -> tuple[Any, Any]:
-    (joined,), batch = _join_batch(info, in_dims[:1], (tensor,))
-    size = [info.batch_size * batch, *size[1:]]
-    return _split_batch(info, batch, function.apply(joined, size, align_corners))
+class _LinearFunction(Function):
+    """Linear in its tensor: the jvp is itself, the backward its transpose."""
+
+    transpose: type[Function]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        _, *ctx.options = inputs
+        ctx.set_materialize_grads(False)
+
+    @classmethod
+    def backward(cls, ctx: Any, cotangent: Tensor | None) -> Gradients:
+        gradient = None if cotangent is None else cls.transpose.apply(cotangent, *ctx.options)
+        return gradient, None, None  # size, align_corners
+
+    @classmethod
+    def jvp(cls, ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return cls.apply(tangent, *ctx.options)
+
+    @classmethod
+    def vmap(
+        cls, info: Any, in_dims: Sequence[Any], tensor: Tensor, size: Sequence[int], align_corners: bool
+    ) -> tuple[Any, Any]:
+        (joined,), batch = join_batch(info, in_dims[:1], (tensor,))
+        return split_batch(info, batch, cls.apply(joined, [info.batch_size * batch, *size[1:]], align_corners))
 
 
-class AffineGridFunction(Function):
+class AffineGridFunction(_LinearFunction):
+    """theta [N, dims, dims + 1] -> [N, *out, dims]"""
+
     @staticmethod
     def forward(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
         return _operators.affine_grid(theta, size, align_corners)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _, *ctx.options = inputs
-        ctx.set_materialize_grads(False)
 
-    @staticmethod
-    def backward(ctx: Any, grad_grid: Tensor | None) -> Gradients:  # [N, *out, dims]
-        grad_theta = None if grad_grid is None else AffineGridBackwardFunction.apply(grad_grid, *ctx.options)
-        return grad_theta, None, None  # size, align_corners
+class AffineGridBackwardFunction(_LinearFunction):
+    """grad_grid [N, *out, dims] -> grad_theta [N, dims, dims + 1]"""
 
-    @staticmethod
-    def jvp(ctx: Any, t_theta: Tensor, *_: None) -> Tensor:
-        return AffineGridFunction.apply(t_theta, *ctx.options)
+    transpose = AffineGridFunction
 
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        return _vmap_affine(AffineGridFunction, info, in_dims, *arguments)
-
-
-class AffineGridBackwardFunction(Function):
     @staticmethod
     def forward(grad_grid: Tensor, size: list[int], align_corners: bool) -> Tensor:
         return _operators.affine_grid_backward(grad_grid, size, align_corners)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _, *ctx.options = inputs
-        ctx.set_materialize_grads(False)
 
-    @staticmethod
-    def backward(ctx: Any, t_theta: Tensor | None) -> Gradients:  # [N, dims, dims + 1]
-        grad_grad_grid = None if t_theta is None else AffineGridFunction.apply(t_theta, *ctx.options)
-        return grad_grad_grid, None, None  # size, align_corners
-
-    @staticmethod
-    def jvp(ctx: Any, t_grad_grid: Tensor, *_: None) -> Tensor:
-        return AffineGridBackwardFunction.apply(t_grad_grid, *ctx.options)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        return _vmap_affine(AffineGridBackwardFunction, info, in_dims, *arguments)
+AffineGridFunction.transpose = AffineGridBackwardFunction
 
 
 # ---- transforms inside torch.compile ------------------------------------------------------------------------------------
