@@ -104,10 +104,8 @@ def check_sample_shapes(input: Tensor, grid: Tensor, operator: bool) -> None:
         raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
 
 
-def check_grid_sample(input: Any, grid: Any, operator: bool = False, any_mix: bool = False) -> None:
+def check_grid_sample(input: Tensor, grid: Tensor, operator: bool = False, any_mix: bool = False) -> None:
     """The arguments of a public function, or those of an operator, which takes 1-D images and any mix of dtypes, too."""
-    check_tensor("grid_sample", "input", input)
-    check_tensor("grid_sample", "grid", grid)
     check_same_device("grid_sample", "grid", grid, "input", input)
     check_device("grid_sample", "input", input.device)
     check_dense("grid_sample", "input", input)
@@ -142,8 +140,7 @@ def check_like(
     check_same_device(function, name, tensor, "input", like)
 
 
-def check_affine_grid(theta: Any, size: Sequence[int]) -> None:
-    check_tensor("affine_grid", "theta", theta)
+def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:
     if not theta.is_floating_point():
         raise ValueError(f"affine_grid(): expected theta of a floating point dtype, got {theta.dtype}")
     check_device("affine_grid", "theta", theta.device)

@@ -19,6 +19,15 @@ def _fake(*names: str) -> Callable[[Callable], Callable]:
     return register
 
 
+def _check(
+    input: Tensor, grid: Tensor, mode: int, padding: Sequence[int], coordinates: int, fill_value: Tensor | None
+) -> None:
+    _checks.check_tensor("grid_sample", "input", input)  # the schema lets None pass
+    _checks.check_tensor("grid_sample", "grid", grid)
+    _checks.check_grid_sample(input, grid, operator=True)
+    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+
+
 def _output_shape(input: Tensor, grid: Tensor) -> tuple[int, ...]:
     return (input.shape[0], input.shape[1], *grid.shape[1:-1])
 
@@ -36,8 +45,7 @@ def _empty_as(input: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor
 def _grid_sample(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
-    _checks.check_grid_sample(input, grid, operator=True)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    _check(input, grid, mode, padding, coordinates, fill_value)
     return _empty_as(input, _output_shape(input, grid), _output_dtype(input, float_output))
 
 
@@ -46,8 +54,7 @@ def _grid_sample_backward(
     grad_output: Tensor, input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int,
     fill_value: Tensor | None, float_output: bool, output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    _checks.check_grid_sample(input, grid, operator=True)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    _check(input, grid, mode, padding, coordinates, fill_value)
     shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
     _checks.check_like("grid_sample_backward", "grad_output", grad_output, shape, dtype, input)
     if output_mask[2]:
@@ -65,8 +72,7 @@ def _grid_sample_double_backward(
     output_mask: Sequence[bool], deterministic: bool,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     function = "grid_sample_double_backward"
-    _checks.check_grid_sample(input, grid, operator=True)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    _check(input, grid, mode, padding, coordinates, fill_value)
     shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
     for name, tensor, expected_shape, expected_dtype in (
         ("t_input", t_input, input.shape, input.dtype), ("t_grid", t_grid, grid.shape, grid.dtype),

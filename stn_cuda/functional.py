@@ -75,7 +75,9 @@ def grid_sample(
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("grid_sample", "align_corners", align_corners)
-    autocast = _is_autocast("grid_sample", "input", input)
+    _checks.check_tensor("grid_sample", "input", input)
+    _checks.check_tensor("grid_sample", "grid", grid)
+    autocast = _is_autocast(input)
     if not torch.jit.is_tracing():  # the operator checks again; here a trace would take every size for a constant
         _checks.check_grid_sample(input, grid, any_mix=autocast)
     float_output = autocast and _autograd.autocast_is_wide(input, grid)
@@ -117,7 +119,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if align_corners is None:
         align_corners = _warned_default()
     _checks.check_bool("affine_grid", "align_corners", align_corners)
-    if _is_autocast("affine_grid", "theta", theta):  # 16 bits are too few for coordinates
+    _checks.check_tensor("affine_grid", "theta", theta)
+    if _is_autocast(theta):  # 16 bits are too few for coordinates
         theta = theta.to(_checks.accumulate_dtype(theta.dtype))
     if torch.jit.is_tracing():  # sizes that depend on an input stay part of the trace
         return _autograd.affine_grid(theta, list(size), align_corners)
@@ -130,8 +133,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     return _autograd.affine_grid(theta, size, align_corners)
 
 
-def _is_autocast(function: str, name: str, tensor: Tensor) -> bool:
-    _checks.check_tensor(function, name, tensor)
+def _is_autocast(tensor: Tensor) -> bool:
     device = tensor.device.type
     return device in ("cpu", "cuda") and torch.is_autocast_enabled(device)  # torch raises for those that have none
 
