@@ -1,6 +1,6 @@
 """What programs rely on in torch itself: subclasses, modes, lazy and viewed tensors, hooks, determinism, modules.
 
-``test_autograd`` has in-place changes, checkpoints and kept graphs; ``test_routes`` has transforms and compilers.
+``test_autograd`` has in-place changes, checkpoints and kept graphs; ``test_routes*`` have transforms, compilers and exporters.
 """
 
 from __future__ import annotations
