@@ -3,7 +3,8 @@
     python benchmarks/bench_sampler.py [--only REGEX] [--passes forward,backward] [--threads N] [--output DIR]
 
 Every row says where stn_cuda is faster, equal or slower, with the spread of the ratio torch / ours; the exit status is 1 if
-a result was WRONG, and then that row has no time. ``timing.py`` says how it is measured, ``cases.py`` what.
+a result was WRONG, and then that row has no time. ``timing.py`` says how it is measured, ``cases.py`` what; ``conditions.py``
+on what machine.
 """
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ from tqdm import tqdm
 import stn_cuda
 from benchmarks import timing
 from benchmarks.cases import CALL_OVERHEAD, OVERHEAD_PASSES, PASSES, WORKLOADS, Call, Sampler, Tensors, Workload
+from benchmarks.conditions import conditions
 from stn_cuda import reference
 
 WRONG = "WRONG"
@@ -241,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    head, rows = timing.conditions(device, options.threads), list[Row]()
+    head, rows = conditions(device, options.threads), list[Row]()
     jobs = plan(options.only, options.passes, device, options.threads)
     if not jobs:
         print(f"no workload's name matches {options.only.pattern}", file=sys.stderr)
