@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_cuda import reference
+from stn_cuda import _C, reference
 
 DIMS = (2, 3)
 MODES = ("bilinear", "nearest", "bicubic")
@@ -56,6 +56,11 @@ class Case:
         return lambda input, grid: sampler(
             input, grid, mode=self.mode, padding_mode=self.padding_mode, align_corners=self.align_corners
         )
+
+    def operator_options(self, float_output: bool = False) -> tuple[int, list[int], int, None, bool]:
+        """What torch.ops.stn_cuda's operators take for it: mode, padding, coordinates, fill_value, float_output."""
+        convention = _C.COORDINATE_CONVENTIONS["centres" if self.align_corners else "edges"]
+        return _C.INTERPOLATION_MODES[self.mode], [_C.PADDING_MODES[self.padding_mode]], convention, None, float_output
 
     def tensors(
         self,

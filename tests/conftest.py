@@ -66,6 +66,15 @@ def keep_thread_count() -> Iterator[None]:
 
 
 @pytest.fixture
+def fresh_dynamo() -> Iterator[None]:
+    """Nothing that was compiled or counted before is left, nor afterwards."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture
 def sums_in_order(device: torch.device) -> Iterator[None]:
     """On CUDA grad_input is a sum in any order unless deterministic algorithms are asked for, and these tests compare bits."""
     torch.use_deterministic_algorithms(device.type == "cuda")

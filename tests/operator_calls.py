@@ -9,8 +9,6 @@ from cases import EXACT_IN_SIZE, Case
 from tolerances import parity
 from torch import Tensor
 
-from stn_cuda._extension import _C
-
 OPERATORS = ("forward", "backward", "double backward", "affine grid", "affine grid backward")
 
 Results = Sequence[Tensor]
@@ -44,9 +42,7 @@ def moved(tensors: Tensors, device: torch.device | str, dtype: torch.dtype | Non
 def run(name: str, case: Case, tensors: Tensors, deterministic: bool = False) -> Results:
     """An operator's results."""
     ops, get = torch.ops.stn_cuda, tensors.__getitem__
-    convention = _C.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
-    options = (_C.INTERPOLATION_MODES[case.mode], [_C.PADDING_MODES[case.padding_mode]], convention, None, False)
-    input, grid = get("input"), get("grid")
+    input, grid, options = get("input"), get("grid"), case.operator_options()
     if name == "forward":
         return (ops._grid_sample(input, grid, *options),)
     if name == "backward":

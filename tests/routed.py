@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 import stn_cuda
-from stn_cuda import _C, reference
+from stn_cuda import reference
 
 SIZE = (2, 1, 3, 4)  # affine_grid's
 Tensors = tuple[Tensor, ...]
@@ -40,10 +40,7 @@ class Routed:
 
 def _grid_sample(case: Case) -> Routed:
     def operator(input: Tensor, grid: Tensor) -> Tensor:
-        padding = [_C.PADDING_MODES[case.padding_mode]]
-        convention = _C.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
-        mode = _C.INTERPOLATION_MODES[case.mode]
-        return torch.ops.stn_cuda.grid_sample(input, grid, mode, padding, convention, None, False)
+        return torch.ops.stn_cuda.grid_sample(input, grid, *case.operator_options())
 
     def tensors(device: torch.device) -> Tensors:
         sizes = {"in_size": (2, 2, 3)[-case.dims :], "out_size": (1, 2, 3)[-case.dims :]}

@@ -81,13 +81,7 @@ def test_offsets_beyond_32_bits_equal_torch(case: Case, device):
 
 def results_of_view(case: Case, view, grid):
     """As results(), but the input keeps its strides; its gradient is dense."""
-    arguments = (view, grid, *options_of(case))
+    arguments = (view, grid, *case.operator_options())
     output = torch.ops.stn_cuda._grid_sample(*arguments)
     gradients = torch.ops.stn_cuda.grid_sample_backward(2 * output, *arguments, [True, True, False], False)
     return output, *gradients[:2]
-
-
-def options_of(case: Case):
-    tables = stn_cuda._C
-    convention = tables.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
-    return tables.INTERPOLATION_MODES[case.mode], [tables.PADDING_MODES[case.padding_mode]], convention, None, False

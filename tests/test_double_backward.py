@@ -10,18 +10,13 @@ from layouts import GRID_LAYOUTS, INPUT_LAYOUTS, layout_id
 from tolerances import DOUBLE_BACKWARD_MEMORY, PARITY
 
 import stn_cuda
-from stn_cuda import _C, reference
+from stn_cuda import reference
 
 DOUBLE = PARITY[torch.float64]
 operator = torch.ops.stn_cuda.grid_sample_double_backward
 CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 EVERYTHING = [True, True, True, False]
 ONE = Case(2, "bilinear", "zeros", False)
-
-
-def options(case: Case) -> tuple:
-    convention = _C.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
-    return _C.INTERPOLATION_MODES[case.mode], [_C.PADDING_MODES[case.padding_mode]], convention, None, False
 
 
 def tensors(case: Case, device):
@@ -33,7 +28,7 @@ def tensors(case: Case, device):
 
 
 def run(case: Case, t_input, t_grid, grad_output, input, grid, mask=EVERYTHING):
-    return operator(t_input, t_grid, None, grad_output, input, grid, *options(case), mask, False)[:3]
+    return operator(t_input, t_grid, None, grad_output, input, grid, *case.operator_options(), mask, False)[:3]
 
 
 def by_autograd(sampler, t_input, t_grid, grad_output, input, grid):
@@ -105,7 +100,7 @@ def test_mask_leaves_out_what_is_not_wanted_and_changes_nothing_else(mask, devic
 @pytest.mark.parametrize("mask", (EVERYTHING, [True, False, False, False], [False, True, False, False]), ids=str)
 def test_opcheck(mask, check, device):
     t_input, t_grid, grad_output, input, grid = tensors(Case(3, "bilinear", "reflection", True), device)
-    case = options(Case(3, "bilinear", "reflection", True))
+    case = Case(3, "bilinear", "reflection", True).operator_options()
     for tangents in ((t_input, t_grid), (None, t_grid), (t_input, None)):
         arguments = (*tangents, None, grad_output, input, grid, *case, mask, False)
         torch.library.opcheck(operator.default, arguments, test_utils=check)

@@ -20,11 +20,6 @@ PIXELS = len(_C.COORDINATE_CONVENTIONS)  # the schema's next convention, pixel c
 OPTIONS = (BILINEAR, [ZEROS], EDGES, None, False)  # mode, padding, coordinates, fill_value, float_output
 
 
-def options(case: Case) -> tuple:
-    convention = _C.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
-    return _C.INTERPOLATION_MODES[case.mode], [_C.PADDING_MODES[case.padding_mode]], convention, None, False
-
-
 def tensors(case: Case, device, requires_grad=False, dtype=torch.float64):
     """grad_output, input, grid."""
     input, grid = case.tensors(device, dtype, away_from_kinks=True)
@@ -37,7 +32,7 @@ def tensors(case: Case, device, requires_grad=False, dtype=torch.float64):
 @pytest.mark.parametrize("case", all_cases(), ids=str)
 def test_opcheck_grid_sample(case: Case, requires_grad, check, device):
     _, input, grid = tensors(case, device, requires_grad)
-    torch.library.opcheck(ops.grid_sample.default, (input, grid, *options(case)), test_utils=check)
+    torch.library.opcheck(ops.grid_sample.default, (input, grid, *case.operator_options()), test_utils=check)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -45,7 +40,7 @@ def test_opcheck_grid_sample(case: Case, requires_grad, check, device):
 @pytest.mark.parametrize("dims", (2, 3))
 def test_opcheck_grid_sample_backward(dims, mask, check, device):
     case = Case(dims, "bilinear", "border", True)
-    arguments = (*tensors(case, device), *options(case), mask, False)
+    arguments = (*tensors(case, device), *case.operator_options(), mask, False)
     torch.library.opcheck(ops.grid_sample_backward.default, arguments, test_utils=check)
 
 
@@ -66,7 +61,7 @@ def test_opcheck_affine_grid_and_its_backward(size, align_corners, check, device
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", all_cases(), ids=str)
 def test_output_mask_leaves_out_what_is_not_wanted_and_changes_nothing_else(case: Case, dtype, mask, device):
-    arguments = (*tensors(case, device, dtype=dtype), *options(case))
+    arguments = (*tensors(case, device, dtype=dtype), *case.operator_options())
     everything = ops.grid_sample_backward(*arguments, [True, True, False], False)
     masked = ops.grid_sample_backward(*arguments, mask, False)
     for wanted, result, full in zip(mask, masked, everything, strict=True):
@@ -81,7 +76,7 @@ def test_output_mask_holds_for_meta_tensors(mask):
     case = Case(2, "bilinear", "zeros", False)
     arguments = tensors(case, torch.device("meta"))
     for wanted, result, like in zip(
-        mask, ops.grid_sample_backward(*arguments, *options(case), mask, False), (*arguments[1:], None), strict=True
+        mask, ops.grid_sample_backward(*arguments, *case.operator_options(), mask, False), (*arguments[1:], None), strict=True
     ):
         assert (result is not None) == wanted
         assert result is None or (result.shape == like.shape and result.device.type == "meta")
@@ -91,8 +86,8 @@ def test_output_mask_holds_for_meta_tensors(mask):
 def test_operator_without_autograd_equals_the_public_one(case: Case, device):
     _, input, grid = tensors(case, device)
     expected = case.bind(stn_cuda.grid_sample)(input, grid)
-    assert torch.equal(ops.grid_sample(input, grid, *options(case)), expected)
-    assert torch.equal(ops._grid_sample(input, grid, *options(case)), expected)
+    assert torch.equal(ops.grid_sample(input, grid, *case.operator_options()), expected)
+    assert torch.equal(ops._grid_sample(input, grid, *case.operator_options()), expected)
 
 
 INPUT, GRID, GRAD_OUTPUT = torch.ones(2, 3, 4, 5), torch.zeros(2, 6, 7, 2), torch.ones(2, 3, 6, 7)
@@ -245,7 +240,7 @@ def test_operators_take_signals_with_one_spatial_axis(case: Case, dtype, device)
     leaves = input.requires_grad_(), grid.requires_grad_()
     expected = case.bind(reference.grid_sample)(*leaves)
     expected_gradients = torch.autograd.grad(expected, leaves, grad_output)
-    output = ops.grid_sample(*leaves, *options(case))
+    output = ops.grid_sample(*leaves, *case.operator_options())
     gradients = torch.autograd.grad(output, leaves, grad_output)
     for actual, wanted in zip((output, *gradients), (expected, *expected_gradients), strict=True):
         parity(case.mode, dtype).assert_close(actual, wanted)

@@ -26,14 +26,6 @@ from stn_cuda import reference
 pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 
 
-@pytest.fixture
-def fresh_dynamo():
-    torch._dynamo.reset()
-    counters.clear()
-    yield
-    torch._dynamo.reset()
-
-
 class Labelled(torch.Tensor):
     """A subclass without ways of its own."""
 

@@ -16,13 +16,6 @@ import stn_cuda
 pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 
 
-@pytest.fixture
-def fresh_dynamo():
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
 class Transformer(nn.Module):
     """Both functions in one program whose output's batch is the image's."""
 

@@ -9,7 +9,7 @@ from cases import Case, all_cases
 from tolerances import EXACT, parity
 
 import stn_cuda
-from stn_cuda import _C, reference
+from stn_cuda import reference
 
 HALVES = (torch.float16, torch.bfloat16)
 ops = torch.ops.stn_cuda
@@ -17,11 +17,6 @@ ops = torch.ops.stn_cuda
 
 def names(value):
     return str(value).removeprefix("torch.")
-
-
-def options(case: Case, float_output: bool = False) -> tuple:
-    convention = _C.COORDINATE_CONVENTIONS["centres" if case.align_corners else "edges"]
-    return _C.INTERPOLATION_MODES[case.mode], [_C.PADDING_MODES[case.padding_mode]], convention, None, float_output
 
 
 def tensors(case: Case, dtype, grid_dtype, device, **sizes):
@@ -64,7 +59,7 @@ def test_operators_compute_as_float32s_with_and_without_float_output(case: Case,
     input, grid = tensors(case, dtype, dtype, device)
     wide = input.float(), grid.float()
     returned = torch.float32 if float_output else dtype
-    narrow_options, wide_options = options(case, float_output), options(case)
+    narrow_options, wide_options = case.operator_options(float_output), case.operator_options()
     output = ops.grid_sample(input, grid, *narrow_options)
     assert_rounded([output], [ops.grid_sample(*wide, *wide_options)], [returned], case.mode)
 
@@ -166,7 +161,7 @@ def test_opcheck_of_every_operator(dtypes, float_output, check, device):
     """Fakes know the dtypes, too."""
     case = Case(2, "bilinear", "border", False)
     input, grid = tensors(case, *dtypes, device)
-    chosen = options(case, float_output)
+    chosen = case.operator_options(float_output)
     grad_output = like(ops.grid_sample(input, grid, *chosen), 9)
     for operator, arguments in (
         (ops.grid_sample, (input, grid, *chosen)),

@@ -16,13 +16,6 @@ DOUBLE = PARITY[torch.float64]
 TRACED = [Case(2, "bilinear", "zeros", False), Case(3, "nearest", "reflection", True)]  # tracing costs a second a case
 
 
-@pytest.fixture
-def fresh_dynamo():
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
 def gradients(function, input, grid):
     leaves = input.detach().requires_grad_(), grid.detach().requires_grad_()
     output = function(*leaves)
