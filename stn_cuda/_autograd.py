@@ -26,7 +26,6 @@ from torch.autograd import Function, forward_ad
 
 from . import _checks, _operators, _transforms, reference
 from ._operators import Options, Pair
-from ._transforms import GridSampleJvpFunction as GridSampleJvpFunction  # all that differentiates is found in this module
 
 _ops = torch.ops.stn_cuda
 

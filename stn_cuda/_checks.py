@@ -1,7 +1,7 @@
 """Every check of the public functions' arguments, a function a rule, with torch's exception types.
 
-Used by ``functional`` and by the fakes. A message says which function, which argument, what was expected and what was seen.
-What memory safety needs when an operator is called directly is checked once more in csrc/ops.
+Used by ``functional``, the fakes and the public operators' keys. A message says which function, which argument, what was
+expected and what was seen. What memory safety needs when an operator is called directly is checked once more in csrc/ops.
 """
 from __future__ import annotations
 

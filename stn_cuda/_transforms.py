@@ -243,7 +243,7 @@ def _affine_grid_in_graph(theta: Tensor, size: list[int], align_corners: bool) -
 def __getattr__(name: str) -> Any:
     """``grid_sample_in_graph`` and ``affine_grid_in_graph``: the Functions for Dynamo, which must not look into them.
 
-    Traced inside a transform a Function gives zeros for gradients, silently. Made when they are first asked for, as importing
+    Traced inside a transform a Function gives zeros for gradients, silently. Marked only when they are asked for, as importing
     torch._dynamo takes longer than all else here.
     """
     if name in ("grid_sample_in_graph", "affine_grid_in_graph"):

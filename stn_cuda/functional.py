@@ -124,7 +124,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         theta = theta.to(_checks.accumulate_dtype(theta.dtype))
     if torch.jit.is_tracing():  # sizes that depend on an input stay part of the trace
         return _autograd.affine_grid(theta, list(size), align_corners)
-    size = _ints("size", size)
+    size = _ints(size)
     _checks.check_affine_grid(theta, size)
     if align_corners and min(size[2:]) == 1 and not torch.compiler.is_compiling():
         warnings.warn(
@@ -150,9 +150,9 @@ def _warned_default() -> bool:
     return False
 
 
-def _ints(name: str, size: Sequence[int]) -> list[int]:
+def _ints(size: Sequence[int]) -> list[int]:
     """A list of ints (symbolic ones stay symbolic)."""
     try:
         return [entry if isinstance(entry, (int, torch.SymInt)) else operator.index(entry) for entry in size]
     except TypeError as error:
-        raise TypeError(f"affine_grid(): expected {name} to be a sequence of ints, got {size!r}") from error
+        raise TypeError(f"affine_grid(): expected size to be a sequence of ints, got {size!r}") from error

@@ -1,6 +1,7 @@
-"""What programs rely on in torch itself: subclasses, modes, lazy and viewed tensors, hooks, determinism, modules.
+"""What programs rely on in torch itself: subclasses, modes, fake, viewed, lazy, inference and empty tensors.
 
-``test_autograd`` has in-place changes, checkpoints and kept graphs; ``test_routes*`` have transforms, compilers and exporters.
+``test_autograd`` has in-place changes, checkpoints and kept graphs, ``test_autograd_features`` hooks, determinism and modules,
+``test_routes*`` transforms, compilers and exporters.
 """
 
 from __future__ import annotations
