@@ -37,9 +37,9 @@ ARRAYS = (  # of fuzz.cpp's calls, by their names there
 FUZZED_CALLS = 5000
 
 # How each bug is caught: by a sanitizer, by a refusal that names the place, or by its result under one of five schedules.
-PAST_THE_END, POISONED, REFUSED = "heap-buffer-overflow", "use-after-poison", r"refused: .* at \S*planted_bugs.cu:\d+ in "
+PAST_THE_END, POISONED, REFUSED = "heap-buffer-overflow", "use-after-poison", r"refused: .* at \S*planted_bugs/\w+\.cuh:\d+ in "
 WRONG, NAN = "wrong result: element", "wrong result: element .* is -?nan"
-TWO_SITES = r"refused: .*planted_bugs.cu:\d+.*planted_bugs.cu:\d+"
+TWO_SITES = r"refused: .*planted_bugs/\w+\.cuh:\d+.*planted_bugs/\w+\.cuh:\d+"
 BUGS = {
     "global_past_the_end": PAST_THE_END,
     "static_shared_past_the_end": PAST_THE_END,
@@ -47,12 +47,20 @@ BUGS = {
     "dynamic_shared_past_the_end": PAST_THE_END,
     "unwritten_shared": NAN,
     "shared_of_another_block": NAN,
+    "misaligned_load": REFUSED + ".*not a multiple of 8 bytes",
+    "misaligned_store": REFUSED + ".*not a multiple of 16 bytes",
+    "misaligned_shared_vector": REFUSED + ".*not a multiple of 16 bytes",
+    "misaligned_atomic": REFUSED + ".*not a multiple of 4 bytes",
+    "too_much_shared_memory": REFUSED + ".*49160 bytes of static",
+    "endless_recursion": "stack-overflow",
     "missing_barrier": NAN,
     "missing_second_barrier": WRONG,
     "missing_warp_barrier": NAN,
     "divergent_barrier": TWO_SITES,
     "exit_before_barrier": REFUSED + ".*divergent barrier: this thread exits, and 32 of 33 wait",
     "exit_while_others_wait": REFUSED + ".*divergent barrier: thread .* has exited",
+    "unordered_writes": WRONG,
+    "lost_update": WRONG,
     "exit_before_shuffle": REFUSED + ".*lane 1 exits, and lanes wait for it",
     "shuffle_after_exit": REFUSED + ".*names lane 0, which has exited",
     "barrier_against_shuffle": TWO_SITES,
@@ -61,17 +69,9 @@ BUGS = {
     "lanes_that_do_not_exist": REFUSED + ".*names lane 16, which a block of 48 threads does not have",
     "shuffle_from_outside_the_mask": NAN,
     "different_collectives": TWO_SITES,
-    "misaligned_load": REFUSED + ".*not a multiple of 8 bytes",
-    "misaligned_store": REFUSED + ".*not a multiple of 16 bytes",
-    "misaligned_shared_vector": REFUSED + ".*not a multiple of 16 bytes",
-    "misaligned_atomic": REFUSED + ".*not a multiple of 4 bytes",
     "index_overflow": "signed integer overflow",
     "float_to_int": r"3.2e\+20 is outside the range",
     "nan_to_int": "nan is outside the range",
-    "unordered_writes": WRONG,
-    "lost_update": WRONG,
-    "too_much_shared_memory": REFUSED + ".*49160 bytes of static",
-    "endless_recursion": "stack-overflow",
 }
 
 needs_nvcc = pytest.mark.skipif(not shutil.which("nvcc"), reason="nvcc is not on PATH: no CUDA kernel is compiled here")
