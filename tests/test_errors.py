@@ -191,20 +191,21 @@ def assert_tells(bad: Bad, ours: Callable[..., Tensor]) -> None:
     assert not SOURCE_FILE.search(message)
 
 
+def assert_raises_as_torch(bad: Bad, torchs: Callable[..., Tensor], ours: Callable[..., Tensor]) -> None:
+    with pytest.raises(bad.error) as caught:
+        bad.call(torchs)
+    assert caught.type is bad.error
+    assert_tells(bad, ours)
+
+
 @pytest.mark.parametrize("bad", GRID_SAMPLE, ids=str)
 def test_grid_sample_raises_as_torch_and_says_what_is_wrong(bad: Bad):
-    with pytest.raises(bad.error) as torchs:
-        bad.call(F.grid_sample)
-    assert torchs.type is bad.error
-    assert_tells(bad, stn_cuda.grid_sample)
+    assert_raises_as_torch(bad, F.grid_sample, stn_cuda.grid_sample)
 
 
 @pytest.mark.parametrize("bad", AFFINE_GRID, ids=str)
 def test_affine_grid_raises_as_torch_and_says_what_is_wrong(bad: Bad):
-    with pytest.raises(bad.error) as torchs:
-        bad.call(F.affine_grid)
-    assert torchs.type is bad.error
-    assert_tells(bad, stn_cuda.affine_grid)
+    assert_raises_as_torch(bad, F.affine_grid, stn_cuda.affine_grid)
 
 
 @pytest.mark.parametrize("value", (None, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), ids=("none", "list"))
