@@ -1,7 +1,7 @@
 // The Python module: what was built, and the names of modes. The operators are a library of their own, without Python.
 #include <pybind11/pybind11.h>
 
-#include "core/modes.h"
+#include "core/padding.h"
 #include "cpu/instruction_set.h"
 
 namespace {
@@ -10,6 +10,12 @@ template <typename enum_t, size_t kCount>
 pybind11::dict table_of(const stn::Named<enum_t> (&list)[kCount]) {
   pybind11::dict table;
   for (const auto& entry : list) table[entry.name] = static_cast<int>(entry.value);
+  return table;
+}
+
+pybind11::dict paddings_with_fill() {
+  pybind11::dict table;
+  for (const auto& entry : stn::kPaddingModes) table[entry.name] = stn::fill_rule(entry.value) != stn::Fill::kNothing;
   return table;
 }
 
@@ -32,5 +38,6 @@ PYBIND11_MODULE(_C, m) {
   m.attr("INTERPOLATION_MODES") = table_of(stn::kInterpolationModes);
   m.attr("PADDING_MODES") = table_of(stn::kPaddingModes);
   m.attr("COORDINATE_CONVENTIONS") = table_of(stn::kCoordinateConventions);
+  m.attr("PADDING_TAKES_FILL") = paddings_with_fill();
   m.def("build_info", &build_info);
 }

@@ -29,27 +29,48 @@ struct LocationArray {
   bool widened = false;          // elements are what the call is computed in, and not of its dtype
 };
 
-/// Coordinates, their tangents and gradients, and grad_input are of the type that is computed in: float for 16-bit images.
+/// [N, C]: a fill value, its tangent or its gradient.
+struct ChannelArray {
+  void* data = nullptr;
+  int64_t batch_stride = 0, channel_stride = 0;
+};
+
+/// Coordinates, their tangents and gradients, fill values, and grad_input are of the type that is computed in: float for 16-bit
+/// images. An input or a grid of one image for a batch has the batch 1 and the stride 0 there; all images then read it, and add
+/// to its gradient.
 struct SampleCall {
   ScalarType dtype;  // of input, its tangent, and of output and its cotangent where they aren't widened
   int dims;
   InterpolationMode mode;
-  PaddingMode padding;
+  PaddingMode padding[kMaxDims];
   CoordinateConvention coordinates;
   int64_t batch, channels, locations;
-  int64_t size[kMaxDims];  // of the image
+  int64_t input_batch, grid_batch;  // batch, or 1
+  int64_t size[kMaxDims];           // of the image
   ImageArray input;
+  ChannelArray fill;  // absent: taps outside read 0
   LocationArray grid;
   LocationArray output;       // forward
   LocationArray grad_output;  // backward
   ImageArray grad_input;      // backward, zeroed by the caller
   LocationArray grad_grid;    // backward
 
-  // Double backward: tangents of input and grid, either may be absent, and the results, those that are wanted. (A tangent is
-  // also what the cotangent of grad_input or grad_grid acts as.) grad_input and grad_grid are its other results.
+  // Double backward: tangents of input, grid and fill, each may be absent, and the results, those that are wanted. (A tangent
+  // is also what the cotangent of grad_input or grad_grid acts as.) grad_input and grad_grid are its other results.
   ImageArray tangent_input;
   LocationArray tangent_grid;
+  ChannelArray tangent_fill;
   LocationArray grad_grad_output;
+};
+
+/// The gradient of the fill value, which is linear: grad_fill[m, c] = sum over the images n that read it (n % fill_batch is m)
+/// and over locations of grad_output[n, c, p] times the weight of the fill, or that weight's derivative along a tangent.
+struct FillGradientCall {
+  ScalarType dtype;  // of grad_output
+  int64_t batch, channels, locations, fill_batch;
+  LocationArray grad_output;
+  LocationArray weight;    // [N or 1, 1, P], of the type that is computed in
+  ChannelArray grad_fill;  // of the type that is computed in
 };
 
 struct AffineGridCall {

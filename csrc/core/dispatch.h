@@ -44,15 +44,23 @@ STN_HOST void dispatch_dims(int dims, F&& f) {
   throw std::invalid_argument("a number of spatial axes that is not built");
 }
 
+/// Whether the axes are padded alike and without a fill value.
+STN_HOST bool has_plain_padding(const SampleCall& call) {
+  bool alike = true;
+  for (int e = 1; e < call.dims; ++e) alike &= call.padding[e] == call.padding[0];
+  return alike && !call.fill.data;
+}
+
 /// Calls f(a Padding<mode>{} or RuntimePadding{}): what a kernel of interpolation mode kMode is instantiated for. A mode that
-/// pads its taps has too much code to have it once a padding.
+/// pads its taps has too much code to have it once a padding; fill values and axes of their own would multiply all.
 template <InterpolationMode kMode, typename F>
-STN_HOST void dispatch_padding(PaddingMode padding, F&& f) {
+STN_HOST void dispatch_padding(const SampleCall& call, F&& f) {
   if constexpr (Interpolation<kMode>::kPadsCoordinate) {
-    dispatch<kPaddingModes>(padding, [&](auto mode) { f(Padding<decltype(mode)::value>{}); });
-  } else {
-    f(RuntimePadding{});
+    if (has_plain_padding(call)) {
+      return dispatch<kPaddingModes>(call.padding[0], [&](auto mode) { f(Padding<decltype(mode)::value>{}); });
+    }
   }
+  f(RuntimePadding{});
 }
 
 /// Calls f(a value of the type that elements are stored in).

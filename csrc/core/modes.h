@@ -6,10 +6,11 @@ namespace stn {
 // padding.h). Nothing else names a mode: dispatch.h folds over the lists, and Python reads them from stn_cuda._C.
 
 enum class InterpolationMode : int { kBilinear = 0, kNearest = 1, kBicubic = 2 };
-enum class PaddingMode : int { kZeros = 0, kBorder = 1, kReflection = 2 };
+enum class PaddingMode : int { kZeros = 0, kBorder = 1, kReflection = 2, kCircular = 3 };
 
-/// What a grid's -1 and 1 mean: the outer edges of the end pixels (align_corners=False) or their centres (True).
-enum class CoordinateConvention : int { kEdges = 0, kCentres = 1 };
+/// What a grid's numbers mean: -1 and 1 are the outer edges of the end pixels (align_corners=False) or their centres (True); or
+/// they are pixels, 0 the centre of the first one.
+enum class CoordinateConvention : int { kEdges = 0, kCentres = 1, kPixels = 2 };
 
 template <typename enum_t>
 struct Named {
@@ -26,10 +27,12 @@ inline constexpr Named<PaddingMode> kPaddingModes[] = {
     {PaddingMode::kZeros, "zeros"},
     {PaddingMode::kBorder, "border"},
     {PaddingMode::kReflection, "reflection"},
+    {PaddingMode::kCircular, "circular"},
 };
 inline constexpr Named<CoordinateConvention> kCoordinateConventions[] = {
     {CoordinateConvention::kEdges, "edges"},
     {CoordinateConvention::kCentres, "centres"},
+    {CoordinateConvention::kPixels, "pixels"},
 };
 
 }  // namespace stn

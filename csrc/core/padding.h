@@ -11,19 +11,29 @@ namespace stn {
 //   zeros        0 0 0 | a b c d | 0 0 0
 //   border       a a a | a b c d | d d d
 //   reflection   c b a | a b c d | d c b      about the edges of the end pixels (about their centres under kCentres)
+//   circular     b c d | a b c d | a b c
 //
-// A mode has three members, all on positions in pixels that are still floating point:
+// A mode has four members, the first three on positions in pixels that are still floating point:
 //
 //   coordinate(x, axis, slope)   any x, NaN and infinities too -> where it reads; `slope` is multiplied by d(result)/dx
 //   finite(x, axis, slope)       the same for interpolations that pad each tap: x itself, if only it can be computed with
 //   position(p, axis)            for those: where the tap at p reads
+//   index(i, axis)               for the others: where the tap reads that was counted on from a padded coordinate's first one
+//   kFill                        what of a location a fill value takes the place of
 //
-// RuntimePadding has the same members and looks the mode up in the axis: for instantiations that four modes would multiply.
+// RuntimePadding has the same members and looks the mode up in the axis: for instantiations that the modes would multiply,
+// for axes with paddings of their own, and for fill values (kMayFill).
 //
 // value_t is a scalar or a vector, see NOTE [ Scalars and vectors ].
 
 template <PaddingMode>
 struct Padding;
+
+enum class Fill {
+  kNothing,  // the mode has no outside
+  kTaps,     // the taps outside
+  kCentre,   // all of a location whose coordinate is outside the area of the image's pixels: ITK's rule, pytorch#66366
+};
 
 /// Clamps to [0, last]. The slope is 0 where clamped and, as in torch, exactly on the edge. NaN goes to 0.
 template <typename value_t, typename scalar_t>
@@ -35,8 +45,19 @@ STN_HOST_DEVICE value_t clamp_to_image(value_t x, const Axis<scalar_t>& axis, va
   return select(x < axis.last, x, axis.last);
 }
 
+/// What the paddings share that have nothing to do with their counted taps.
+struct TapsStay {
+  template <typename index_t, typename scalar_t>
+  static STN_HOST_DEVICE index_t index(index_t i, const Axis<scalar_t>&) {
+    return i;
+  }
+};
+
 template <>
-struct Padding<PaddingMode::kZeros> {
+struct Padding<PaddingMode::kZeros> : TapsStay {
+  static constexpr bool kMayFill = false;
+  static constexpr Fill kFill = Fill::kTaps;
+
   /// Whatever is so far out that no tap of any mode is a pixel, NaN included, goes to one such place. It reads nothing
   /// there, so its derivative is 0 without help.
   template <typename value_t, typename scalar_t>
@@ -58,7 +79,9 @@ struct Padding<PaddingMode::kZeros> {
 
 /// What the paddings without an outside share.
 template <PaddingMode kPadding>
-struct NoOutside {
+struct NoOutside : TapsStay {
+  static constexpr bool kMayFill = false;
+
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
     return sanitize(x, axis, slope);
@@ -73,6 +96,8 @@ struct NoOutside {
 
 template <>
 struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
+  static constexpr Fill kFill = Fill::kCentre;
+
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
     return clamp_to_image(x, axis, slope);
@@ -81,6 +106,8 @@ struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
 
 template <>
 struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
+  static constexpr Fill kFill = Fill::kNothing;
+
   /// The distance from the first mirror, less whole periods, folded at the second one. No fmod, which vectors lack: a
   /// period miscounted by rounding moves the result by rounding only, since reflection is continuous. The clamp takes the
   /// half pixel between the mirror and the end pixel's centre, and an axis whose mirrors coincide (size 1 under kCentres).
@@ -97,9 +124,35 @@ struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
   }
 };
 
+template <>
+struct Padding<PaddingMode::kCircular> : NoOutside<PaddingMode::kCircular> {
+  static constexpr Fill kFill = Fill::kNothing;
+
+  /// The coordinate less whole periods. Rounding may miscount them by one, which the next line mends; a coordinate so large
+  /// that what is left still is no pixel has no digits to tell.
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
+    const scalar_t size = axis.last + scalar_t(1);
+    x = sanitize(x, axis, slope);
+    x = x - Numeric<value_t>::floor(x * axis.inverse_size) * size;
+    x = select(x < scalar_t(0), x + size, x);
+    x = select(x < size, x, x - size);
+    return select((x >= scalar_t(0)) & (x < size), x, scalar_t(0));
+  }
+
+  /// The tap behind the last pixel is the first one.
+  template <typename index_t, typename scalar_t>
+  static STN_HOST_DEVICE index_t index(index_t i, const Axis<scalar_t>& axis) {
+    const auto size = static_cast<element_of<index_t>>(axis.size);
+    return select(i < size, i, i - size);
+  }
+};
+
 /// The mode that `axis.padding` names: a branch on the call, not on data.
 class RuntimePadding {
  public:
+  static constexpr bool kMayFill = true;
+
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
     value_t result{};
@@ -121,6 +174,12 @@ class RuntimePadding {
     return result;
   }
 
+  template <typename index_t, typename scalar_t>
+  static STN_HOST_DEVICE index_t index(index_t i, const Axis<scalar_t>& axis) {
+    with(axis, Modes{}, [&](auto pad) { i = decltype(pad)::index(i, axis); });
+    return i;
+  }
+
  private:
   using Modes = std::make_index_sequence<std::extent_v<decltype(kPaddingModes)>>;
 
@@ -129,5 +188,21 @@ class RuntimePadding {
     ((axis.padding == kPaddingModes[kIndex].value ? f(Padding<kPaddingModes[kIndex].value>{}) : void()), ...);
   }
 };
+
+namespace detail {
+
+template <std::size_t... kIndex>
+STN_HOST Fill fill_rule(PaddingMode mode, std::index_sequence<kIndex...>) {
+  Fill rule = Fill::kNothing;
+  ((mode == kPaddingModes[kIndex].value ? void(rule = Padding<kPaddingModes[kIndex].value>::kFill) : void()), ...);
+  return rule;
+}
+
+}  // namespace detail
+
+/// What a fill value takes the place of under this mode.
+STN_HOST Fill fill_rule(PaddingMode mode) {
+  return detail::fill_rule(mode, std::make_index_sequence<std::extent_v<decltype(kPaddingModes)>>{});
+}
 
 }  // namespace stn

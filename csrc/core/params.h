@@ -1,5 +1,5 @@
 #pragma once
-#include "coordinates.h"
+#include "padding.h"
 #include "source.h"
 #include "storage.h"
 
@@ -60,6 +60,20 @@ struct Locations {
   }
 };
 
+/// [N, C], typed.
+template <typename scalar_t, typename index_t>
+struct Channels {
+  scalar_t* data;
+  index_t batch_stride, channel_stride;
+
+  STN_HOST explicit Channels(const ChannelArray& array)
+      : data(static_cast<scalar_t*>(array.data)),
+        batch_stride(static_cast<index_t>(array.batch_stride)),
+        channel_stride(static_cast<index_t>(array.channel_stride)) {}
+
+  STN_HOST_DEVICE scalar_t& at(index_t n, index_t c) const { return data[n * batch_stride + c * channel_stride]; }
+};
+
 /// Where a call's locations sample: what their stencils are made of, whatever the image is stored in.
 template <int kDims_, typename scalar_t_, typename index_t_, typename Source_>
 struct SampleGeometry {
@@ -70,9 +84,13 @@ struct SampleGeometry {
 
   Source source;
   Axis<scalar_t> axes[kDims];
+  Channels<const scalar_t, index_t> fill;  // what taps outside read, where it isn't absent
 
-  STN_HOST explicit SampleGeometry(const SampleCall& call) : source(call) {
-    for (int e = 0; e < kDims; ++e) axes[e] = Axis<scalar_t>::make(call.size[e], call.coordinates, call.padding);
+  STN_HOST explicit SampleGeometry(const SampleCall& call) : source(call), fill(call.fill) {
+    for (int e = 0; e < kDims; ++e) {
+      axes[e] = Axis<scalar_t>::make(call.size[e], call.coordinates, call.padding[e]);
+      axes[e].centre_takes_fill = call.fill.data && fill_rule(call.padding[e]) == Fill::kCentre;
+    }
   }
 };
 
@@ -93,7 +111,10 @@ struct SampleParams : SampleGeometry<kDims_, accumulate_t<storage_t_>, index_t_,
   Image<kDims, const storage_t, index_t> tangent_input;
   Locations<scalar_t, index_t> tangent_grid;  // [N, kDims, P]: a coordinate stands where a channel does
   Locations<storage_t, index_t> grad_grad_output;
+  Channels<const scalar_t, index_t> tangent_fill;
   index_t batch, channels, locations;
+  index_t input_batch;  // batch, or 1: then all images read that one, and add to its gradient
+  index_t owners;       // of an entry of grad_grid and all that is summed into it: the grid's batch; batch if it isn't wanted
 
   STN_HOST explicit SampleParams(const SampleCall& call)
       : Geometry(call),
@@ -104,9 +125,12 @@ struct SampleParams : SampleGeometry<kDims_, accumulate_t<storage_t_>, index_t_,
         tangent_input(call.tangent_input),
         tangent_grid(call.tangent_grid),
         grad_grad_output(call.grad_grad_output),
+        tangent_fill(call.tangent_fill),
         batch(static_cast<index_t>(call.batch)),
         channels(static_cast<index_t>(call.channels)),
-        locations(static_cast<index_t>(call.locations)) {}
+        locations(static_cast<index_t>(call.locations)),
+        input_batch(static_cast<index_t>(call.input_batch)),
+        owners(static_cast<index_t>(call.grad_grid.data ? call.grid_batch : call.batch)) {}
 };
 
 }  // namespace stn

@@ -21,6 +21,7 @@ STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
   AxisTaps<Interpolate::kTaps, kOrder, value_t, index_t> taps;
   value_t slope = broadcast<value_t>(axis.scale);  // d pixel / d coordinate
   value_t x = unnormalize(coordinate, axis);
+  [[maybe_unused]] const auto centre_inside = (x >= scalar_t(-0.5)) & (x < axis.last + scalar_t(0.5));
   if constexpr (Interpolate::kPadsCoordinate) {
     x = Pad::coordinate(x, axis, slope);
   } else {
@@ -32,7 +33,7 @@ STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
   if constexpr (Interpolate::kPadsCoordinate) {  // counted in integers: above 2^24 a float has no next pixel
     const index_t first_index = to_index<index_t>(first);
     STN_UNROLL
-    for (int k = 0; k < Interpolate::kTaps; ++k) taps.index[k] = first_index + element_t(k);
+    for (int k = 0; k < Interpolate::kTaps; ++k) taps.index[k] = Pad::index(first_index + element_t(k), axis);
   } else {  // `first` may be beyond the integers, what padding makes of it is not
     STN_UNROLL
     for (int k = 0; k < Interpolate::kTaps; ++k) taps.index[k] = to_index<index_t>(Pad::position(first + scalar_t(k), axis));
@@ -40,6 +41,9 @@ STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
   STN_UNROLL
   for (int k = 0; k < Interpolate::kTaps; ++k) {
     taps.inside[k] = (taps.index[k] >= element_t(0)) & (taps.index[k] < static_cast<element_t>(axis.size));
+    if constexpr (Pad::kMayFill) {  // a branch on the call, not on data
+      if (axis.centre_takes_fill) taps.inside[k] = taps.inside[k] & centre_inside;
+    }
     if constexpr (kOrder >= 1) taps.weight[1][k] *= slope;
     if constexpr (kOrder >= 2) taps.weight[2][k] *= slope * slope;
   }
@@ -61,6 +65,36 @@ STN_HOST_DEVICE void for_each_tap(F&& f) {
     STN_UNROLL
     for (int k = 0; k < kRun; ++k) f(first + k);
   }
+}
+
+/// The product of one factor an axis, factor(axis, order of its derivative), with axis e and axis f each differentiated once
+/// (-1: none).
+template <int kDims, typename F>
+STN_HOST_DEVICE auto product_over_axes(int e, int f, F&& factor) {
+  auto result = factor(0, (e == 0) + (f == 0));
+  STN_UNROLL
+  for (int a = 1; a < kDims; ++a) result = result * factor(a, (e == a) + (f == a));
+  return result;
+}
+
+/// NOTE [ Fill ]
+/// A fill value is one more tap: it weighs what the taps weigh whose place it takes, 1 less the share of the weight that is
+/// inside. That share is a product over the axes, exactly 1 where all taps are inside and 0 where none is, so that the image
+/// comes out as it is in the one case and the fill value in the other.
+struct FillTap {};
+
+/// The share of an axis' weight that is inside the image, or the share's d-th derivative.
+template <typename value_t, int kTaps>
+STN_HOST_DEVICE value_t inside_share(const mask_of<value_t> (&inside)[kTaps], const value_t (&weight)[kTaps], int d) {
+  using scalar_t = scalar_of<value_t>;
+  auto all = inside[0];
+  value_t sum = select(inside[0], weight[0], scalar_t(0));
+  STN_UNROLL
+  for (int k = 1; k < kTaps; ++k) {
+    all = all & inside[k];
+    sum = sum + select(inside[k], weight[k], scalar_t(0));
+  }
+  return select(all, broadcast<value_t>(scalar_t(d == 0)), sum);
 }
 
 /// All taps of one location: the tensor product of its axes, which are in grid order (x, y[, z]); x runs fastest.
@@ -95,23 +129,28 @@ struct Stencil {
   }
 
   STN_HOST_DEVICE value_t weight(int tap) const { return product(tap, -1, -1); }
+  STN_HOST_DEVICE value_t weight(FillTap) const { return scalar_of<value_t>(1) - product(FillTap{}, -1, -1); }
 
   /// d weight / d coordinate e
   STN_HOST_DEVICE value_t derivative(int tap, int e) const { return product(tap, e, -1); }
+  STN_HOST_DEVICE value_t derivative(FillTap, int e) const { return -product(FillTap{}, e, -1); }
 
   /// d2 weight / d coordinate e d coordinate f
   STN_HOST_DEVICE value_t second_derivative(int tap, int e, int f) const { return product(tap, e, f); }
+  STN_HOST_DEVICE value_t second_derivative(FillTap, int e, int f) const { return -product(FillTap{}, e, f); }
 
   /// Which tap of axis e the tap `tap` is made of.
   static STN_HOST_DEVICE constexpr int digit(int tap, int e) { return tap / power(kAxisTaps, e) % kAxisTaps; }
 
+  /// The share of axis e's weight that is inside, or its d-th derivative.
+  STN_HOST_DEVICE value_t share(int e, int d) const { return inside_share<value_t>(axis[e].inside, axis[e].weight[d], d); }
+
  private:
-  /// The product over the axes, with axis e and axis f each differentiated once (-1: none).
   STN_HOST_DEVICE value_t product(int tap, int e, int f) const {
-    value_t result = axis[0].weight[(e == 0) + (f == 0)][digit(tap, 0)];
-    STN_UNROLL
-    for (int a = 1; a < kDims; ++a) result = result * axis[a].weight[(e == a) + (f == a)][digit(tap, a)];
-    return result;
+    return product_over_axes<kDims>(e, f, [&](int a, int d) { return axis[a].weight[d][digit(tap, a)]; });
+  }
+  STN_HOST_DEVICE value_t product(FillTap, int e, int f) const {
+    return product_over_axes<kDims>(e, f, [&](int a, int d) { return share(a, d); });
   }
 };
 

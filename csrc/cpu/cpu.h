@@ -13,6 +13,8 @@ void grid_sample_backward(const SampleCall& call);
 /// alone it is the tangent of the output (jvp).
 void grid_sample_double_backward(const SampleCall& call);
 
+void fill_gradient(const FillGradientCall& call);
+
 void affine_grid(const AffineGridCall& call);
 void affine_grid_backward(const AffineGridCall& call);
 /// How many doubles affine_grid_backward wants in call.partial.

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "../core/dispatch.h"
+#include "../core/sample.h"
 #include "kernels.h"
 #include "tile.h"
 
@@ -24,11 +25,27 @@ struct Preparation {
   using function_t = void (*)(const geometry_t&, const int64_t (&axis_stride)[params_t::kDims], int64_t n, int64_t location,
                               int count, tile_t&);
 
-  static function_t with(PaddingMode padding) {
+  static function_t with(const SampleCall& call) {
     function_t function = nullptr;
-    dispatch_padding<kMode>(padding,
-                            [&](auto pad) { function = &prepare_tile<decltype(pad), Lanes, geometry_t, kMode, kOrder>; });
+    dispatch_padding<kMode>(call, [&](auto pad) { function = &prepare_tile<decltype(pad), Lanes, geometry_t, kMode, kOrder>; });
     return function;
+  }
+};
+
+/// What a channel's fill value adds to the sums of its taps.
+template <typename params_t>
+struct FillSum {
+  using scalar_t = typename params_t::scalar_t;
+  bool exists;
+  scalar_t value;
+
+  template <typename channels_t>
+  STN_HOST FillSum(const channels_t& fill, int64_t n, int64_t c) : exists(fill.data), value(fill.data ? fill.at(n, c) : 0) {}
+
+  /// 0 without a fill value; `weight` is not called then.
+  template <typename Weight>
+  STN_HOST scalar_t weighed_by(Weight&& weight, scalar_t factor = 1) const {
+    return exists ? weighed(FillTap{}, weight(FillTap{}), factor * value) : scalar_t(0);
   }
 };
 
@@ -40,7 +57,7 @@ STN_HOST void scatter(const SampleCall& call, int64_t begin, int64_t end, const 
   using scalar_t = typename params_t::scalar_t;
   using offset_t = typename Prepare::offset_t;
   const InputUnits units(call);
-  const auto prepare_tile = Prepare::with(call.padding);
+  const auto prepare_tile = Prepare::with(call);
   typename Prepare::tile_t tile;
   for (int64_t number = begin; number < end; ++number) {
     const InputUnits::Unit unit = units.at(number);
@@ -49,20 +66,24 @@ STN_HOST void scatter(const SampleCall& call, int64_t begin, int64_t end, const 
     const auto first = static_cast<offset_t>(unit.first_row * row_stride);
     const bool last_band = unit.last_row == units.rows;
     const auto last = last_band ? std::numeric_limits<offset_t>::max() : static_cast<offset_t>(unit.last_row * row_stride);
-    for (int64_t location = 0; location < params.locations; location += kTile) {
-      const int count = static_cast<int>(std::min<int64_t>(kTile, params.locations - location));
-      prepare_tile(params, params.grad_input.axis_stride, unit.n, location, count, tile);
-      if (units.bands > 1 && !tile.touches(first, last, count)) continue;
-      begin_tile(unit.n, location, count);
+    const auto add_tile = [&](int64_t n, int64_t location, int count) {
+      prepare_tile(params, params.grad_input.axis_stride, n, location, count, tile);
+      if (units.bands > 1 && !tile.touches(first, last, count)) return;
+      begin_tile(n, location, count);
       for (int64_t c = unit.first_channel; c < unit.last_channel; ++c) {
-        scalar_t* plane = params.grad_input.plane(unit.n, c);
+        scalar_t* plane = params.grad_input.plane(n, c);
         for (int i = 0; i < count; ++i) {
-          const scalar_t gradient = params.grad_output.load(unit.n, c, location + i);
+          const scalar_t gradient = params.grad_output.load(n, c, location + i);
           for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
             const offset_t offset = tile.offset(tap, i);  // negative outside: before every band
             if (offset >= first && offset < last) plane[offset] += gradient * weight(tile, tap, i);
           });
         }
+      }
+    };
+    for (int64_t n = unit.n; n < params.batch; n += params.input_batch) {  // the images that read this one
+      for (int64_t location = 0; location < params.locations; location += kTile) {
+        add_tile(n, location, static_cast<int>(std::min<int64_t>(kTile, params.locations - location)));
       }
     }
   }

@@ -12,6 +12,7 @@ struct Kernels {
   void (*grad_grad_output)(const SampleCall&, int64_t begin, int64_t end);
   void (*second_grad_grid)(const SampleCall&, int64_t begin, int64_t end);
   void (*second_grad_input)(const SampleCall&, int64_t begin, int64_t end);
+  void (*fill_gradient)(const FillGradientCall&, int64_t begin, int64_t end);      // fill values; writes grad_fill
   void (*affine_grid)(const AffineGridCall&, int64_t begin, int64_t end);          // RowUnits; writes grid
   void (*affine_grid_partial)(const AffineGridCall&, int64_t begin, int64_t end);  // RowUnits; writes partial[unit]
   void (*affine_grid_sum)(const AffineGridCall&, int64_t begin, int64_t end);      // images; writes grad_theta

@@ -38,13 +38,13 @@ int64_t use_instruction_set(int64_t index) {
 }
 
 void grid_sample(const SampleCall& call) {
-  parallel_units(LocationUnits(call).count, work_of(call),
+  parallel_units(LocationUnits(call, call.batch).count, work_of(call),
                  [&](int64_t begin, int64_t end) { kernels().forward(call, begin, end); });
 }
 
 void grid_sample_backward(const SampleCall& call) {
   if (call.grad_grid.data) {
-    parallel_units(LocationUnits(call).count, work_of(call),
+    parallel_units(LocationUnits(call, call.grid_batch).count, work_of(call),
                    [&](int64_t begin, int64_t end) { kernels().grad_grid(call, begin, end); });
   }
   if (call.grad_input.data) {
@@ -54,17 +54,25 @@ void grid_sample_backward(const SampleCall& call) {
 }
 
 void grid_sample_double_backward(const SampleCall& call) {
-  const int64_t locations = LocationUnits(call).count, work = 2 * work_of(call);
+  const int64_t work = 2 * work_of(call);
   if (call.grad_grad_output.data) {
-    parallel_units(locations, work, [&](int64_t begin, int64_t end) { kernels().grad_grad_output(call, begin, end); });
+    parallel_units(LocationUnits(call, call.batch).count, work,
+                   [&](int64_t begin, int64_t end) { kernels().grad_grad_output(call, begin, end); });
   }
   if (call.grad_grid.data) {
-    parallel_units(locations, work, [&](int64_t begin, int64_t end) { kernels().second_grad_grid(call, begin, end); });
+    parallel_units(LocationUnits(call, call.grid_batch).count, work,
+                   [&](int64_t begin, int64_t end) { kernels().second_grad_grid(call, begin, end); });
   }
   if (call.grad_input.data) {
     parallel_units(InputUnits(call).count, work,
                    [&](int64_t begin, int64_t end) { kernels().second_grad_input(call, begin, end); });
   }
+}
+
+void fill_gradient(const FillGradientCall& call) {
+  const int64_t units = call.fill_batch * call.channels;
+  parallel_units(units, call.batch * call.channels * call.locations,
+                 [&](int64_t begin, int64_t end) { kernels().fill_gradient(call, begin, end); });
 }
 
 void affine_grid(const AffineGridCall& call) {

@@ -15,13 +15,13 @@ constexpr int kTile = 512;
 
 STN_HOST int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// What owns an output, or an entry of grad_grid: the tiles of every image.
+/// What owns an output (of all images), or an entry of grad_grid (of the grid's images): the tiles of every one.
 struct LocationUnits {
   int64_t locations, tiles;  // an image
   int64_t count;
 
-  STN_HOST explicit LocationUnits(const SampleCall& call)
-      : locations(call.locations), tiles(ceil_divide(call.locations, kTile)), count(call.batch * tiles) {}
+  STN_HOST LocationUnits(const SampleCall& call, int64_t images)
+      : locations(call.locations), tiles(ceil_divide(call.locations, kTile)), count(images * tiles) {}
 
   struct Unit {
     int64_t n, location;
@@ -44,10 +44,11 @@ struct InputUnits {
 
   STN_HOST explicit InputUnits(const SampleCall& call) : channels(call.channels), rows(call.size[call.dims - 1]) {
     constexpr int64_t kLeastChannels = 4, kManyPlanes = 64, kFewUnits = 16, kMostBands = 4, kSmallWork = 32768;
-    group = std::max(kLeastChannels, ceil_divide(call.batch * channels, kManyPlanes));
+    group = std::max(kLeastChannels, ceil_divide(call.input_batch * channels, kManyPlanes));
     groups = ceil_divide(channels, group);
-    const int64_t units = call.batch * groups;
-    const bool cut = units > 0 && units < kFewUnits && call.locations * channels > kSmallWork;
+    const int64_t units = call.input_batch * groups;
+    const int64_t readers = call.batch / std::max<int64_t>(1, call.input_batch);  // of each image
+    const bool cut = units > 0 && units < kFewUnits && readers * call.locations * channels > kSmallWork;
     band = cut ? ceil_divide(rows, std::min(kMostBands, ceil_divide(kFewUnits, units))) : rows;
     bands = ceil_divide(rows, band);
     count = units * bands;

@@ -12,16 +12,17 @@ struct Forward {
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
-    const auto prepare_tile = Prepare::with(call.padding);
+    const auto prepare_tile = Prepare::with(call);
     typename Prepare::tile_t tile;
-    const LocationUnits units(call);
+    const LocationUnits units(call, call.batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
       prepare_tile(params, params.input.axis_stride, n, location, count, tile);
       for (int64_t c = 0; c < params.channels; ++c) {
         const auto* plane = params.input.plane(n, c);
+        const FillSum<params_t> fill(params.fill, n, c);
         for (int i = 0; i < count; ++i) {
-          scalar_t sum = 0;
+          scalar_t sum = fill.weighed_by([&](FillTap tap) { return tile.weight(tap, i); });
           for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
             const auto offset = tile.offset(tap, i);
             if (offset >= 0) sum += tile.weight(tap, i) * widen(plane[offset]);
@@ -41,17 +42,19 @@ struct GradGrid {
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
-    const auto prepare_tile = Prepare::with(call.padding);
+    const auto prepare_tile = Prepare::with(call);
     typename Prepare::tile_t tile;
-    const LocationUnits units(call);
+    const LocationUnits units(call, call.grid_batch);
     for (int64_t unit = begin; unit < end; ++unit) {
-      const auto [n, location, count] = units.at(unit);
+      const auto [m, location, count] = units.at(unit);
       scalar_t gradient[kTile][kDims] = {};
       if constexpr (Interpolation<kMode>::kDifferentiable) {
-        prepare_tile(params, params.input.axis_stride, n, location, count, tile);
-        for (int64_t c = 0; c < params.channels; ++c) add_channel(params, tile, n, c, location, count, gradient);
+        prepare_tile(params, params.input.axis_stride, m, location, count, tile);
+        for (int64_t n = m; n < params.batch; n += params.owners) {  // the images that use this grid
+          for (int64_t c = 0; c < params.channels; ++c) add_channel(params, tile, n, c, location, count, gradient);
+        }
       }
-      for (int i = 0; i < count; ++i) params.source.store_gradient(n, location + i, gradient[i]);
+      for (int i = 0; i < count; ++i) params.source.store_gradient(m, location + i, gradient[i]);
     }
   }
 
@@ -59,9 +62,15 @@ struct GradGrid {
   static STN_HOST void add_channel(const params_t& params, const typename Prepare::tile_t& tile, int64_t n, int64_t c,
                                    int64_t location, int count, scalar_t (&gradient)[kTile][kDims]) {
     const auto* plane = params.input.plane(n, c);
+    const FillSum<params_t> fill(params.fill, n, c);
     for (int i = 0; i < count; ++i) {
       scalar_t slope[kDims] = {};
       bool reads = false;
+      STN_UNROLL
+      for (int e = 0; e < kDims; ++e) {
+        slope[e] = fill.weighed_by([&](FillTap tap) { return tile.derivative(tap, e, i); });
+        reads |= slope[e] != 0;
+      }
       for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
         const auto offset = tile.offset(tap, i);
         if (offset < 0) return;

@@ -22,11 +22,20 @@ struct TileTangents {
   }
 
   /// The derivative of a tap's weight in the direction of location i's tangent.
-  template <typename tile_t>
-  STN_HOST typename params_t::scalar_t along(const tile_t& tile, int tap, int i) const {
+  template <typename tile_t, typename tap_t>
+  STN_HOST typename params_t::scalar_t along(const tile_t& tile, tap_t tap, int i) const {
     typename params_t::scalar_t sum = 0;
     STN_UNROLL
     for (int e = 0; e < params_t::kDims; ++e) sum += at[i][e] * tile.derivative(tap, e, i);
+    return sum;
+  }
+
+  /// ... and of that, by coordinate e.
+  template <typename tile_t, typename tap_t>
+  STN_HOST typename params_t::scalar_t bend(const tile_t& tile, tap_t tap, int e, int i) const {
+    typename params_t::scalar_t sum = 0;
+    STN_UNROLL
+    for (int f = 0; f < params_t::kDims; ++f) sum += at[i][f] * tile.second_derivative(tap, e, f, i);
     return sum;
   }
 };
@@ -39,21 +48,25 @@ struct GradGradOutput {
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
-    const auto prepare_tile = Prepare::with(call.padding);
-    const auto prepare_tangent = PrepareTangent::with(call.padding);
+    const auto prepare_tile = Prepare::with(call);
+    const auto prepare_tangent = PrepareTangent::with(call);
     const bool along_grid = params.tangent_grid.data && Interpolation<kMode>::kDifferentiable;
+    const bool moves = params.tangent_input.data || params.tangent_fill.data;
+    const Channels<const scalar_t, int64_t> none{ChannelArray{}};
     typename Prepare::tile_t tile;             // offsets into input
     typename PrepareTangent::tile_t tangents;  // offsets into tangent_input
     TileTangents<params_t> directions;
-    const LocationUnits units(call);
+    const LocationUnits units(call, call.batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
       if (along_grid) prepare_tile(params, params.input.axis_stride, n, location, count, tile);
-      if (params.tangent_input.data) prepare_tangent(params, params.tangent_input.axis_stride, n, location, count, tangents);
+      if (moves) prepare_tangent(params, params.tangent_input.axis_stride, n, location, count, tangents);
       directions.load(params, n, location, count);
       for (int64_t c = 0; c < params.channels; ++c) {
+        const FillSum<params_t> fill(along_grid ? params.fill : none, n, c), moved_fill(params.tangent_fill, n, c);
         for (int i = 0; i < count; ++i) {
-          scalar_t sum = 0;
+          scalar_t sum = moved_fill.weighed_by([&](FillTap tap) { return tangents.weight(tap, i); });
+          sum += fill.weighed_by([&](FillTap tap) { return directions.along(tile, tap, i); });
           if (params.tangent_input.data) {
             const auto* plane = params.tangent_input.plane(n, c);
             for_each_tap<Prepare::tile_t::kTaps>([&](int tap) {
@@ -85,28 +98,38 @@ struct SecondGradGrid {
 
   static void run(const SampleCall& call, int64_t begin, int64_t end) {
     const params_t params(call);
-    const auto prepare_tile = Prepare::with(call.padding);
-    const auto prepare_tangent = PrepareTangent::with(call.padding);
+    const auto prepare_tile = Prepare::with(call);
+    const auto prepare_tangent = PrepareTangent::with(call);
     typename Prepare::tile_t tile;
     typename PrepareTangent::tile_t tangents;
     TileTangents<params_t> directions;
-    const LocationUnits units(call);
+    const LocationUnits units(call, call.grid_batch);
     for (int64_t unit = begin; unit < end; ++unit) {
-      const auto [n, location, count] = units.at(unit);
+      const auto [m, location, count] = units.at(unit);
       scalar_t gradient[kTile][kDims] = {};
       if constexpr (Interpolation<kMode>::kDifferentiable) {
-        if (params.tangent_grid.data) prepare_tile(params, params.input.axis_stride, n, location, count, tile);
-        if (params.tangent_input.data) prepare_tangent(params, params.tangent_input.axis_stride, n, location, count, tangents);
-        directions.load(params, n, location, count);
-        for (int64_t c = 0; c < params.channels; ++c) {
-          for (int i = 0; i < count; ++i) {
-            const scalar_t g = params.grad_output.load(n, c, location + i);
-            if (params.tangent_input.data) add_tangent(params.tangent_input.plane(n, c), tangents, g, i, gradient[i]);
-            if (params.tangent_grid.data) add_second(params.input.plane(n, c), tile, directions, g, i, gradient[i]);
+        const bool moves = params.tangent_input.data || params.tangent_fill.data;
+        if (params.tangent_grid.data) prepare_tile(params, params.input.axis_stride, m, location, count, tile);
+        if (moves) prepare_tangent(params, params.tangent_input.axis_stride, m, location, count, tangents);
+        directions.load(params, m, location, count);
+        for (int64_t n = m; n < params.batch; n += params.owners) {  // the images that use this grid
+          for (int64_t c = 0; c < params.channels; ++c) {
+            const FillSum<params_t> fill(params.fill, n, c), moved_fill(params.tangent_fill, n, c);
+            for (int i = 0; i < count; ++i) {
+              const scalar_t g = params.grad_output.load(n, c, location + i);
+              if (params.tangent_input.data) add_tangent(params.tangent_input.plane(n, c), tangents, g, i, gradient[i]);
+              if (params.tangent_grid.data) add_second(params.input.plane(n, c), tile, directions, g, i, gradient[i]);
+              STN_UNROLL
+              for (int e = 0; e < kDims; ++e) {
+                gradient[i][e] += moved_fill.weighed_by([&](FillTap tap) { return tangents.derivative(tap, e, i); }, g);
+                if (!params.tangent_grid.data) continue;
+                gradient[i][e] += fill.weighed_by([&](FillTap tap) { return directions.bend(tile, tap, e, i); }, g);
+              }
+            }
           }
         }
       }
-      for (int i = 0; i < count; ++i) params.source.store_gradient(n, location + i, gradient[i]);
+      for (int i = 0; i < count; ++i) params.source.store_gradient(m, location + i, gradient[i]);
     }
   }
 
@@ -128,10 +151,7 @@ struct SecondGradGrid {
       if (offset < 0) return;
       const scalar_t pixel = g * widen(plane[offset]);
       STN_UNROLL
-      for (int e = 0; e < kDims; ++e) {
-        STN_UNROLL
-        for (int f = 0; f < kDims; ++f) gradient[e] += pixel * directions.at[i][f] * tile.second_derivative(tap, e, f, i);
-      }
+      for (int e = 0; e < kDims; ++e) gradient[e] += pixel * directions.bend(tile, tap, e, i);
     });
   }
 };

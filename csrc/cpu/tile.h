@@ -20,6 +20,7 @@ struct alignas(64) Tile {
 
   offset_t axis_offset[kDims][Taps::kAxisTaps][kTile];
   scalar_t factor[kDims][kOrder + 1][Taps::kAxisTaps][kTile];
+  scalar_t share[kDims][kOrder + 1][kTile];  // that is inside the image; where there is a fill value
 
   /// Elements from a plane's first one to the tap; negative if the tap is outside the image.
   STN_HOST offset_t offset(int tap, int i) const {
@@ -29,8 +30,11 @@ struct alignas(64) Tile {
     return sum;
   }
   STN_HOST scalar_t weight(int tap, int i) const { return product(tap, i, -1, -1); }
+  STN_HOST scalar_t weight(FillTap, int i) const { return 1 - product(FillTap{}, i, -1, -1); }
   STN_HOST scalar_t derivative(int tap, int e, int i) const { return product(tap, i, e, -1); }
+  STN_HOST scalar_t derivative(FillTap, int e, int i) const { return -product(FillTap{}, i, e, -1); }
   STN_HOST scalar_t second_derivative(int tap, int e, int f, int i) const { return product(tap, i, e, f); }
+  STN_HOST scalar_t second_derivative(FillTap, int e, int f, int i) const { return -product(FillTap{}, i, e, f); }
 
   /// Whether any tap of the first `count` locations has an offset in [begin, end).
   STN_HOST bool touches(offset_t begin, offset_t end, int count) const {
@@ -43,10 +47,10 @@ struct alignas(64) Tile {
 
  private:
   STN_HOST scalar_t product(int tap, int i, int e, int f) const {
-    scalar_t result = factor[0][(e == 0) + (f == 0)][Taps::digit(tap, 0)][i];
-    STN_UNROLL
-    for (int a = 1; a < kDims; ++a) result *= factor[a][(e == a) + (f == a)][Taps::digit(tap, a)][i];
-    return result;
+    return product_over_axes<kDims>(e, f, [&](int a, int d) { return factor[a][d][Taps::digit(tap, a)][i]; });
+  }
+  STN_HOST scalar_t product(FillTap, int i, int e, int f) const {
+    return product_over_axes<kDims>(e, f, [&](int a, int d) { return share[a][d][i]; });
   }
 };
 
@@ -88,6 +92,9 @@ STN_HOST void prepare(const params_t& params, const int64_t (&axis_stride)[kDims
       for (int k = 0; k < stencil.kAxisTaps; ++k) {
         store_lanes(&tile.axis_offset[e][k][i], select(taps.inside[k], taps.index[k] * stride[e], kOutside<offset_t>));
         for (int d = 0; d <= kOrder; ++d) store_lanes(&tile.factor[e][d][k][i], taps.weight[d][k]);
+      }
+      if constexpr (Pad::kMayFill) {  // a branch on the call
+        for (int d = 0; d <= kOrder && params.fill.data; ++d) store_lanes(&tile.share[e][d][i], stencil.share(e, d));
       }
     }
   }

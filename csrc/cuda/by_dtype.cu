@@ -56,6 +56,8 @@ int grid_sample_double_backward(const SampleCall& call, bool deterministic, void
   return in_order(kernels.double_backward, kernels.ordered_second_grad_input, call, stream);
 }
 
+int fill_gradient(const FillGradientCall& call, void* stream) { return kernels_of(call.dtype).fill_gradient(call, stream); }
+
 int affine_grid(const AffineGridCall& call, void* stream) { return kernels_of(call.dtype).affine_grid(call, stream); }
 
 int affine_grid_backward(const AffineGridCall& call, void* stream) {

@@ -13,6 +13,8 @@ int grid_sample(const SampleCall& call, void* stream);
 int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream);
 int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream);
 
+int fill_gradient(const FillGradientCall& call, void* stream);
+
 int affine_grid(const AffineGridCall& call, void* stream);
 int affine_grid_backward(const AffineGridCall& call, void* stream);
 /// How many doubles affine_grid_backward wants in call.partial.

@@ -11,6 +11,7 @@ struct Kernels {
   int (*double_backward)(const SampleCall&, void* stream);  // likewise
   int (*ordered_grad_input)(const SampleCall&, void* stream);
   int (*ordered_second_grad_input)(const SampleCall&, void* stream);
+  int (*fill_gradient)(const FillGradientCall&, void* stream);
   int (*affine_grid)(const AffineGridCall&, void* stream);
   int (*affine_grid_backward)(const AffineGridCall&, void* stream);
 };

@@ -1,14 +1,15 @@
 #pragma once
 #include "../core/dispatch.h"
 #include "affine_grid_kernels.cuh"
+#include "fill_kernels.cuh"
 #include "kernels.h"
 #include "sample_kernels.cuh"
 
 // The launchers of one dtype; kernels_<dtype>.cu instantiates them. The table of instantiations:
 //
-//   indices    bilinear, nearest             bicubic
-//   32 bits    a kernel for every padding    padding at run time
-//   64 bits    padding at run time           padding at run time
+//   indices    bilinear, nearest                                              bicubic
+//   32 bits    a kernel for every padding, one for run time (per axis, fill)  padding at run time
+//   64 bits    padding at run time                                            padding at run time
 
 namespace stn::cuda {
 namespace {
@@ -42,12 +43,15 @@ struct OrderedGradInput {
 
 inline dim3 blocks_of(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
 
-LaunchShape location_shape(const SampleCall& call) {
-  const Mapping mapping = mapping_for(call.batch * call.locations, call.channels);
+/// Of a kernel that visits the locations of `images`.
+LaunchShape location_shape(const SampleCall& call, int64_t images) {
+  const Mapping mapping = mapping_for(images * call.locations, call.channels);
   return {blocks_of(mapping.blocks), dim3(mapping.columns, mapping.rows)};
 }
 
-LaunchShape plane_shape(const SampleCall& call) { return {blocks_of(blocks_for(call.batch * call.channels)), dim3(kThreads)}; }
+LaunchShape plane_shape(const SampleCall& call) {
+  return {blocks_of(blocks_for(call.input_batch * call.channels)), dim3(kThreads)};
+}
 
 /// Launches What for this call. kRuntimePadding keeps padding out of the template arguments everywhere.
 template <typename What, typename storage_t, bool kRuntimePadding = false>
@@ -64,7 +68,7 @@ int launch_sample(const SampleCall& call, const LaunchShape& shape, void* stream
       } else if constexpr (kRuntimePadding) {
         error = launch(What::template kernel<kMode, RuntimePadding, Narrow>(), shape, stream, Narrow(call));
       } else {
-        dispatch_padding<kMode>(call.padding, [&](auto pad) {
+        dispatch_padding<kMode>(call, [&](auto pad) {
           error = launch(What::template kernel<kMode, decltype(pad), Narrow>(), shape, stream, Narrow(call));
         });
       }
@@ -73,9 +77,14 @@ int launch_sample(const SampleCall& call, const LaunchShape& shape, void* stream
   return error;
 }
 
+template <typename storage_t>
+int launch_forward(const SampleCall& call, void* stream) {
+  return launch_sample<Forward, storage_t>(call, location_shape(call, call.batch), stream);
+}
+
 template <typename What, typename storage_t>
-int launch_at_locations(const SampleCall& call, void* stream) {
-  return launch_sample<What, storage_t>(call, location_shape(call), stream);
+int launch_backward(const SampleCall& call, void* stream) {
+  return launch_sample<What, storage_t>(call, location_shape(call, call.grad_grid.data ? call.grid_batch : call.batch), stream);
 }
 
 template <bool kSecond, typename storage_t>
@@ -92,6 +101,17 @@ void with_affine_grid_params(const AffineGridCall& call, F&& f) {
     if (narrow) return f(static_cast<AffineGridParams<kDims, storage_t, int32_t>*>(nullptr));
     f(static_cast<AffineGridParams<kDims, storage_t, int64_t>*>(nullptr));
   });
+}
+
+template <typename storage_t>
+int launch_fill_gradient(const FillGradientCall& call, void* stream) {
+  const LaunchShape shape{blocks_of(call.fill_batch * call.channels), dim3(kThreads)};
+  if (largest_index(call) < index_limit()) {
+    using params_t = FillGradientParams<storage_t, int32_t>;
+    return launch(&fill_gradient_kernel<params_t>, shape, stream, params_t(call));
+  }
+  using params_t = FillGradientParams<storage_t, int64_t>;
+  return launch(&fill_gradient_kernel<params_t>, shape, stream, params_t(call));
 }
 
 template <typename storage_t>
@@ -121,13 +141,9 @@ int launch_affine_grid_backward(const AffineGridCall& call, void* stream) {
 
 template <typename storage_t>
 constexpr Kernels kKernelsOf{
-    &launch_at_locations<Forward, storage_t>,
-    &launch_at_locations<Backward, storage_t>,
-    &launch_at_locations<DoubleBackward, storage_t>,
-    &launch_ordered<false, storage_t>,
-    &launch_ordered<true, storage_t>,
-    &launch_affine_grid<storage_t>,
-    &launch_affine_grid_backward<storage_t>,
+    &launch_forward<storage_t>,        &launch_backward<Backward, storage_t>,   &launch_backward<DoubleBackward, storage_t>,
+    &launch_ordered<false, storage_t>, &launch_ordered<true, storage_t>,        &launch_fill_gradient<storage_t>,
+    &launch_affine_grid<storage_t>,    &launch_affine_grid_backward<storage_t>,
 };
 
 }  // namespace

@@ -51,7 +51,16 @@ inline int64_t largest_index(const SampleCall& call) {
     largest = std::max(largest, extent_of(*array, call.batch, call.channels, call.locations));
   for (const LocationArray* array : {&call.grid, &call.grad_grid, &call.tangent_grid})
     largest = std::max(largest, extent_of(*array, call.batch, call.dims, call.locations));
+  for (const ChannelArray* array : {&call.fill, &call.tangent_fill})
+    largest = std::max(largest, call.batch * array->batch_stride + call.channels * array->channel_stride);
   return largest;
+}
+
+inline int64_t largest_index(const FillGradientCall& call) {
+  const int64_t values = call.fill_batch * call.grad_fill.batch_stride + call.channels * call.grad_fill.channel_stride;
+  return std::max({values, call.batch * call.channels, call.batch * call.locations,
+                   extent_of(call.grad_output, call.batch, call.channels, call.locations),
+                   extent_of(call.weight, call.batch, 1, call.locations)});
 }
 
 inline int64_t locations_of(const AffineGridCall& call) {

@@ -5,15 +5,16 @@
 
 namespace stn::cuda {
 
-/// What this thread does, by a Mapping's block; `live` is false for the idle ones behind the last location.
+/// What this thread does, by a Mapping's block, of `images` times params.locations; `live` is false for the idle ones behind
+/// the last location.
 template <typename index_t>
 struct ThreadVisit : Visit<index_t> {
   bool live;
 
   template <typename params_t>
-  __device__ explicit ThreadVisit(const params_t& params) {
+  __device__ ThreadVisit(const params_t& params, index_t images) {
     const index_t i = static_cast<index_t>(blockIdx.x) * static_cast<index_t>(blockDim.x) + static_cast<index_t>(threadIdx.x);
-    live = i < params.batch * params.locations;
+    live = i < images * params.locations;
     this->n = live ? i / params.locations : 0;
     this->location = live ? i - this->n * params.locations : 0;
     this->channel = static_cast<index_t>(threadIdx.y);
@@ -66,26 +67,37 @@ constexpr int kMinBlocks = kMode == InterpolationMode::kBicubic ? 1 : 0;
 /// Reads input and the source, writes output.
 template <InterpolationMode kMode, typename Pad, typename params_t>
 __global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_kernel(const params_t params) {
-  const ThreadVisit<typename params_t::index_t> at(params);
+  const ThreadVisit<typename params_t::index_t> at(params, params.batch);
   if (at.live) sample_location<kMode, Pad>(params, at);
+}
+
+/// The body of the next two: a thread owns an entry of grad_grid and visits the images that use it. `visit` is
+/// sample_location_backward or what stands for it.
+template <typename params_t, typename Visitor>
+__device__ void visit_users(const params_t& params, Visitor visit) {
+  const ThreadVisit<typename params_t::index_t> at(params, params.owners);
+  typename params_t::scalar_t gradient[params_t::kDims] = {};
+  Visit<typename params_t::index_t> user = at;
+  if (at.live) {
+    for (; user.n < params.batch; user.n += params.owners) visit(user, gradient);
+  }
+  if (params.source.grad_grid) store_row_sum(params, at, gradient);
 }
 
 /// Reads grad_output, input and the source; adds to grad_input, writes the source's gradient.
 template <InterpolationMode kMode, typename Pad, typename params_t>
 __global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_backward_kernel(const params_t params) {
-  const ThreadVisit<typename params_t::index_t> at(params);
-  typename params_t::scalar_t gradient[params_t::kDims] = {};
-  if (at.live) sample_location_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
-  if (params.source.grad_grid) store_row_sum(params, at, gradient);
+  visit_users(params, [&](const auto& at, auto& gradient) {
+    sample_location_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
+  });
 }
 
 /// The same with the tangents; writes grad_grad_output, too.
 template <InterpolationMode kMode, typename Pad, typename params_t>
 __global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_double_backward_kernel(const params_t params) {
-  const ThreadVisit<typename params_t::index_t> at(params);
-  typename params_t::scalar_t gradient[params_t::kDims] = {};
-  if (at.live) sample_location_double_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
-  if (params.source.grad_grid) store_row_sum(params, at, gradient);
+  visit_users(params, [&](const auto& at, auto& gradient) {
+    sample_location_double_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
+  });
 }
 
 /// grad_input alone, in a fixed order: one thread a plane (n, c), which owns it and walks all locations. Slow and plain;
@@ -94,15 +106,17 @@ template <InterpolationMode kMode, typename Pad, bool kSecond, typename params_t
 __global__ void __launch_bounds__(kThreads, 1) ordered_grad_input_kernel(const params_t params) {
   using index_t = typename params_t::index_t;
   const index_t plane = static_cast<index_t>(blockIdx.x) * kThreads + static_cast<index_t>(threadIdx.x);
-  if (plane >= params.batch * params.channels) return;
-  const index_t n = plane / params.channels;
+  if (plane >= params.input_batch * params.channels) return;
+  const index_t m = plane / params.channels;
   typename params_t::scalar_t unused[params_t::kDims] = {};
-  for (index_t location = 0; location < params.locations; ++location) {
-    const Visit<index_t> at{n, location, plane - n * params.channels, params.channels};
-    if constexpr (kSecond) {
-      sample_location_double_backward<kMode, Pad>(params, at, AddAlone{}, unused);
-    } else {
-      sample_location_backward<kMode, Pad>(params, at, AddAlone{}, unused);
+  for (index_t n = m; n < params.batch; n += params.input_batch) {
+    for (index_t location = 0; location < params.locations; ++location) {
+      const Visit<index_t> at{n, location, plane - m * params.channels, params.channels};
+      if constexpr (kSecond) {
+        sample_location_double_backward<kMode, Pad>(params, at, AddAlone{}, unused);
+      } else {
+        sample_location_backward<kMode, Pad>(params, at, AddAlone{}, unused);
+      }
     }
   }
 }

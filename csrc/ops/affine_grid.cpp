@@ -87,8 +87,4 @@ void register_kernels(library_t& m) {
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) { register_kernels<stn::ops::CpuKeyBackend>(m); }
-
-#if defined(STN_WITH_CUDA)
-STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CUDA, m) { register_kernels<stn::ops::CudaBackend>(m); }
-#endif
+STN_FOR_EACH_BACKEND(register_kernels)

@@ -15,6 +15,7 @@ struct CpuBackend {
   void grid_sample(const SampleCall& call) { cpu::grid_sample(call); }
   void grid_sample_backward(const SampleCall& call, bool /*deterministic: always*/) { cpu::grid_sample_backward(call); }
   void grid_sample_double_backward(const SampleCall& call, bool) { cpu::grid_sample_double_backward(call); }
+  void fill_gradient(const FillGradientCall& call) { cpu::fill_gradient(call); }
   void affine_grid(const AffineGridCall& call) { cpu::affine_grid(call); }
   void affine_grid_backward(const AffineGridCall& call) { cpu::affine_grid_backward(call); }
   int64_t affine_grid_partials(const AffineGridCall& call) { return cpu::affine_grid_partials(call); }
@@ -32,6 +33,7 @@ class CudaLaunchers {
   void grid_sample_double_backward(const SampleCall& call, bool deterministic) {
     check(cuda::grid_sample_double_backward(call, deterministic, stream_));
   }
+  void fill_gradient(const FillGradientCall& call) { check(cuda::fill_gradient(call, stream_)); }
   void affine_grid(const AffineGridCall& call) { check(cuda::affine_grid(call, stream_)); }
   void affine_grid_backward(const AffineGridCall& call) { check(cuda::affine_grid_backward(call, stream_)); }
   int64_t affine_grid_partials(const AffineGridCall& call) { return cuda::affine_grid_partials(call); }
@@ -65,3 +67,13 @@ using CpuKeyBackend = CpuBackend;
 #endif
 
 }  // namespace stn::ops
+
+/// Calls register_kernels<Backend>(library) at the dispatch key of every backend that is built.
+#if defined(STN_WITH_CUDA)
+#define STN_FOR_EACH_BACKEND(register_kernels)                                                  \
+  STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) { register_kernels<stn::ops::CpuKeyBackend>(m); } \
+  STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CUDA, m) { register_kernels<stn::ops::CudaBackend>(m); }
+#else
+#define STN_FOR_EACH_BACKEND(register_kernels) \
+  STABLE_TORCH_LIBRARY_IMPL(stn_cuda, CPU, m) { register_kernels<stn::ops::CpuKeyBackend>(m); }
+#endif

@@ -1,4 +1,5 @@
 #pragma once
+#include "../core/padding.h"
 #include "tensors.h"
 
 // What memory safety and honest results need when an operator is called directly. Users of the Python functions meet the
@@ -10,11 +11,6 @@ namespace stn::ops {
 template <typename... parts_t>
 void check_value(bool condition, const parts_t&... message) {
   if (!condition) throw std::invalid_argument(join(message...));
-}
-
-template <typename... parts_t>
-void check_supported(bool condition, const parts_t&... message) {
-  if (!condition) throw std::runtime_error(join(message..., " is not supported by this version of stn_cuda"));
 }
 
 /// The value of an enum whose list of modes.h is `list`.

@@ -49,6 +49,12 @@ MemoryFormat memory_format_of(const Tensor& tensor) {
   return dims == 2 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
 }
 
+MemoryFormat memory_format_of(const Tensor& tensor, int64_t result_dims) {
+  const bool follows = memory_format_of(tensor) != MemoryFormat::Contiguous && (result_dims == 4 || result_dims == 5);
+  if (!follows) return MemoryFormat::Contiguous;
+  return result_dims == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
+}
+
 Tensor allocate(const Tensor& like, DType dtype, const Sizes& sizes, bool zeroed, MemoryFormat format) {
   try {
     if (format == MemoryFormat::Contiguous) {
@@ -98,5 +104,7 @@ LocationArray grid_array(const Tensor& tensor, void* data) {
   const int64_t last = tensor.dim() - 1;
   return {data, stride_of(tensor, 0), flat_stride(tensor, 1, last).value_or(0), stride_of(tensor, last)};
 }
+
+ChannelArray channel_array(const Tensor& tensor, void* data) { return {data, stride_of(tensor, 0), stride_of(tensor, 1)}; }
 
 }  // namespace stn::ops

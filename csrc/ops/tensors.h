@@ -32,6 +32,8 @@ using torch::headeronly::MemoryFormat;
 
 /// channels_last or contiguous, by torch's own rule for strides (suggest_memory_format): results follow their input.
 MemoryFormat memory_format_of(const Tensor& tensor);
+/// The same for a result of that many dims: channels_last is there for 4 and 5.
+MemoryFormat memory_format_of(const Tensor& tensor, int64_t result_dims);
 
 using DType = torch::headeronly::ScalarType;
 
@@ -54,6 +56,8 @@ ImageArray image_array(const Tensor& tensor, void* data);
 LocationArray output_array(const Tensor& tensor, void* data, DType image_dtype);
 /// [N, *out, dims], whose spatial dims are flat.
 LocationArray grid_array(const Tensor& tensor, void* data);
+/// [N, C]
+ChannelArray channel_array(const Tensor& tensor, void* data);
 
 /// The data of an argument: read only, which keeps copy-on-write tensors lazy.
 inline void* data_of(const Tensor& argument) { return const_cast<void*>(argument.const_data_ptr()); }
