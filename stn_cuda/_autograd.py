@@ -25,7 +25,7 @@ from torch._guards import TracingContext
 from torch.autograd import Function, forward_ad
 
 from . import _checks, _operators, _transforms, reference
-from ._operators import Options, Pair
+from ._operators import Options, Triple
 
 _ops = torch.ops.stn_cuda
 
@@ -33,20 +33,20 @@ _ops = torch.ops.stn_cuda
 # ---- routes -------------------------------------------------------------------------------------------------------------
 
 def grid_sample(
-    input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, float_output: bool = False
+    input: Tensor, grid: Tensor, fill: Tensor | None, mode: int, padding: list[int], coordinates: int, float_output: bool = False
 ) -> Tensor:
-    """The checked call: input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]."""
+    """The checked call: input [N, C, *in], grid [N, *out, dims], fill [N or 1, C] -> [N, C, *out]."""
     _refuse_compiled_duals()
     options = mode, padding, coordinates, float_output
     transform = _in_transform()
     if transform and _wants_plain_operations():
-        return _operators.reference_sample(input, grid, options)
+        return _operators.reference_sample(input, grid, fill, options)
     if transform:
         function = _transforms.grid_sample_in_graph if torch.compiler.is_compiling() else _transforms.GridSampleFunction.apply
-        return function(input, grid, options)
+        return function(input, grid, fill, options)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return _ops.grid_sample.default(input, grid, mode, padding, coordinates, None, float_output)
-    return (GridSampleFunction.apply if _needs_gradient(input, grid) else _operators.sample)(input, grid, options)
+        return _ops.grid_sample.default(input, grid, mode, padding, coordinates, fill, float_output)
+    return _eager_sample(input, grid, fill, options)
 
 
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
@@ -60,7 +60,7 @@ def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
         return function(theta, size, align_corners)
     if compiling:
         return _ops.affine_grid.default(theta, size, align_corners)
-    return (AffineGridFunction.apply if _needs_gradient(theta) else _operators.affine_grid)(theta, size, align_corners)
+    return _eager_affine_grid(theta, size, align_corners)
 
 
 def autocast_is_wide(input: Tensor, grid: Tensor) -> bool:
@@ -88,8 +88,15 @@ def _refuse_compiled_duals() -> None:
         raise NotImplementedError("stn_cuda: torch.compile loses forward-mode tangents; call torch.func.jvp inside it instead")
 
 
-def _needs_gradient(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+def _eager_sample(input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
+    wants = torch.is_grad_enabled() and (
+        input.requires_grad or grid.requires_grad or (fill is not None and fill.requires_grad))
+    return (GridSampleFunction.apply if wants else _operators.sample)(input, grid, fill, options)
+
+
+def _eager_affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
+    wants = torch.is_grad_enabled() and theta.requires_grad
+    return (AffineGridFunction.apply if wants else _operators.affine_grid)(theta, size, align_corners)
 
 
 # ---- Functions of plain eager calls -------------------------------------------------------------------------------------
@@ -110,37 +117,39 @@ def _differentiable(plain: Any, recorded: type[Function], transformed: type[Func
 
 class GridSampleFunction(Function):
     @staticmethod
-    def forward(ctx: Any, input: Tensor, grid: Tensor, options: Options) -> Tensor:
-        ctx.save_for_backward(input, grid)
+    def forward(ctx: Any, input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
+        ctx.save_for_backward(input, grid, fill)
         ctx.options = options
-        return _operators.sample(input, grid, options)
+        return _operators.sample(input, grid, fill, options)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # [N, C, *out]
         function = _differentiable(
             _operators.gradients, GridSampleBackwardFunction, _transforms.GridSampleBackwardFunction, grad_output)
-        return *function(grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]), None  # options
+        return *function(grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None  # options
 
 
 class GridSampleBackwardFunction(Function):
-    """The gradients as a function of grad_output, input and grid."""
+    """The gradients as a function of grad_output, input, grid and fill."""
 
     @staticmethod
     def forward(
-        ctx: Any, grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]
-    ) -> Pair:
-        ctx.save_for_backward(grad_output, input, grid)
+        ctx: Any, grad_output: Tensor, input: Tensor, grid: Tensor, fill: Tensor | None, options: Options,
+        wanted: Sequence[bool],
+    ) -> Triple:
+        ctx.save_for_backward(grad_output, input, grid, fill)
         ctx.options = options
         ctx.set_materialize_grads(False)
-        return _operators.gradients(grad_output, input, grid, options, wanted)
+        return _operators.gradients(grad_output, input, grid, fill, options, wanted)
 
     @staticmethod
-    def backward(ctx: Any, t_input: Tensor | None, t_grid: Tensor | None) -> tuple[Tensor | None, ...]:
-        # t_input [N, C, *in], t_grid [N, *out, dims]: cotangents of the gradients, and so tangents of input and grid
+    def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        # cotangents of the gradients by input [N, C, *in], grid [N, *out, dims], fill [N or 1, C], and so tangents of those
         second = _transforms.GridSampleSecondFunction
-        function = _differentiable(_operators.second, second, second, t_grid if t_input is None else t_input)
+        given = next((tangent for tangent in tangents if tangent is not None), None)
+        function = _differentiable(_operators.second, second, second, given)
         return *function(
-            t_input, t_grid, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None, None  # options, wanted
+            *tangents, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:4]), None, None  # options, wanted
 
 
 class AffineGridFunction(Function):
@@ -184,11 +193,11 @@ def _grid_sample_autograd_key(
     _refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    _checks.check_sample_options(input, grid, mode, padding, coordinates, fill_value)
     options = mode, padding, coordinates, float_output
     if forward_ad._current_level >= 0:
-        return _transforms.GridSampleFunction.apply(input, grid, options)
-    return (GridSampleFunction.apply if _needs_gradient(input, grid) else _operators.sample)(input, grid, options)
+        return _transforms.GridSampleFunction.apply(input, grid, fill_value, options)
+    return _eager_sample(input, grid, fill_value, options)
 
 
 def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
@@ -197,7 +206,7 @@ def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: boo
     _checks.check_tensor("stn_cuda::affine_grid", "theta", theta)
     if forward_ad._current_level >= 0:
         return _transforms.AffineGridFunction.apply(theta, size, align_corners)
-    return (AffineGridFunction.apply if _needs_gradient(theta) else _operators.affine_grid)(theta, size, align_corners)
+    return _eager_affine_grid(theta, size, align_corners)
 
 
 # ---- the public operators under autocast: in scripts, and for direct callers --------------------------------------------

@@ -14,7 +14,6 @@ from torch import Tensor
 from ._extension import _C, REBUILD_WITH_CUDA
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-PIXEL_COORDINATES = 2  # in the operators' schema
 HAS_CUDA = _C.build_info()["cuda"] is not None
 
 
@@ -82,51 +81,83 @@ def check_grid_dtype(grid: Tensor, input: Tensor, any_mix: bool) -> None:
     raise RuntimeError(f"grid_sample(): expected grid of the dtype of input, {input.dtype}{alternative}, got {grid.dtype}")
 
 
-def check_sample_shapes(input: Tensor, grid: Tensor, operator: bool) -> None:
-    """input [N, C, *in] and grid [N, *out, dims] with a number of spatial axes that is allowed, none of the input's empty."""
+def joint_batch(input: Tensor, grid: Tensor) -> int:
+    """That of the output. Either of the two may have 1 for all of the other's."""
+    return grid.shape[0] if input.shape[0] == 1 else input.shape[0]
+
+
+def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
+    """input [N, C, *in] with 1 to 3 spatial axes, none of them empty, and grid [N, *out, dims]; either N may be 1."""
     shape, grid_shape = input.shape, grid.shape
     dims = len(shape) - 2
-    if not (1 if operator else 2) <= dims <= 3:  # (a tuple of ints as an argument: Dynamo gets that wrong in a frame alone)
+    if not 1 <= dims <= 3:  # (a tuple of ints as an argument: Dynamo gets that wrong in a frame alone)
         raise RuntimeError(
-            f"grid_sample(): expected input of shape (N, C, H, W) or (N, C, D, H, W), got {_text(shape)}")
-    if len(grid_shape) != dims + 2:
+            f"grid_sample(): expected input of shape (N, C, W), (N, C, H, W) or (N, C, D, H, W), got {_text(shape)}")
+    if len(grid_shape) < 3:
         raise RuntimeError(
-            f"grid_sample(): expected grid of {dims + 2} dimensions for input of shape {_text(shape)}, got {_text(grid_shape)}")
-    if grid_shape[0] != shape[0]:
-        raise RuntimeError(
-            f"grid_sample(): expected grid and input of one batch size, got grid {_text(grid_shape)} and input {_text(shape)}")
+            f"grid_sample(): expected grid of shape (N, *out, {dims}), at least 3 dimensions, got {_text(grid_shape)}")
     if grid_shape[-1] != dims:
         hint = " (coordinates in dimension 1 go last by grid.movedim(1, -1))" if grid_shape[1] == dims else ""
         raise RuntimeError(
-            f"grid_sample(): expected grid with {dims} in its last dimension, a coordinate for each spatial axis of input, "
-            f"got {_text(grid_shape)}{hint}")
+            f"grid_sample(): expected grid with {dims} in its last dimension, a coordinate for each spatial axis of input of "
+            f"shape {_text(shape)}, got {_text(grid_shape)}{hint}")
+    if grid_shape[0] != joint_batch(input, grid) and grid_shape[0] != 1:
+        raise RuntimeError(
+            "grid_sample(): expected grid and input of one batch size, or of 1 for all of the other's, got grid "
+            f"{_text(grid_shape)} and input {_text(shape)}")
     if 0 in shape[2:]:
         raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
 
 
-def check_grid_sample(input: Tensor, grid: Tensor, operator: bool = False, any_mix: bool = False) -> None:
-    """The arguments of a public function, or those of an operator, which takes 1-D images and any mix of dtypes, too."""
+def check_grid_sample(input: Tensor, grid: Tensor, any_mix: bool = False) -> None:
+    """The tensors of a call; under autocast and for the operators grid's dtype may be any of 16 or 32 bits."""
     check_same_device("grid_sample", "grid", grid, "input", input)
     check_device("grid_sample", "input", input.device)
     check_dense("grid_sample", "input", input)
     check_dense("grid_sample", "grid", grid)
-    check_sample_shapes(input, grid, operator)
+    check_sample_shapes(input, grid)
     check_dtype("grid_sample", "input", input.dtype)
-    check_grid_dtype(grid, input, any_mix or operator)
+    check_grid_dtype(grid, input, any_mix)
+
+
+def fill_as_channels(fill_value: Any, input: Tensor, grid: Tensor) -> Tensor:
+    """A fill_value of grid_sample as the operators take it: [N or 1, C], in the dtype that is computed in, without a copy."""
+    dtype, channels = accumulate_dtype(input.dtype), input.shape[1]
+    if not isinstance(fill_value, Tensor):
+        if isinstance(fill_value, bool) or not isinstance(fill_value, (int, float)):
+            raise TypeError(f"grid_sample(): expected fill_value to be a number or a Tensor, got {type(fill_value).__name__}")
+        return torch.full((1, 1), fill_value, dtype=dtype, device=input.device).expand(1, channels)
+    check_same_device("grid_sample", "fill_value", fill_value, "input", input)
+    check_dense("grid_sample", "fill_value", fill_value)
+    if not fill_value.is_floating_point():
+        raise RuntimeError(f"grid_sample(): expected fill_value of a floating point dtype, got {fill_value.dtype}")
+    shape, batch = fill_value.shape, joint_batch(input, grid)
+    fits = len(shape) == 0 or (shape[-1] == channels and (len(shape) == 1 or (len(shape) == 2 and shape[0] in (1, batch))))
+    if not fits:
+        raise RuntimeError(
+            f"grid_sample(): expected fill_value of shape (), ({channels},) or ({batch}, {channels}) for input of shape "
+            f"{_text(input.shape)}, got {_text(shape)}")
+    rows = fill_value if len(shape) == 2 else fill_value.expand(1, channels)
+    return rows.to(dtype)
 
 
 def check_sample_options(
-    mode: int, padding: Sequence[int], coordinates: int, fill_value: Tensor | None
+    input: Tensor, grid: Tensor, mode: int, padding: Sequence[int], coordinates: int, fill_value: Tensor | None
 ) -> None:
-    """The operators' own arguments: in range, and nothing that their schema has and no kernel does yet."""
-    for unsupported, name in ((fill_value is not None, "fill_value"), (len(padding) > 1, "padding with an entry an axis"),
-                              (coordinates == PIXEL_COORDINATES, "coordinates in pixels")):
-        if unsupported:
-            raise NotImplementedError(f"stn_cuda::grid_sample: {name} is not supported by this version of stn_cuda")
-    for name, table, value in (("mode", _C.INTERPOLATION_MODES, mode), ("padding", _C.PADDING_MODES, next(iter(padding), None)),
-                               ("coordinates", _C.COORDINATE_CONVENTIONS, coordinates)):
-        if value not in table.values():
-            raise ValueError(f"stn_cuda::grid_sample: expected {name} to be one of {table}, got {value}")
+    """The operators' own arguments."""
+    dims = input.dim() - 2
+    if len(padding) not in (1, dims):
+        raise ValueError(f"stn_cuda::grid_sample: expected padding with 1 entry or {dims}, got {list(padding)}")
+    for name, table, values in (("mode", _C.INTERPOLATION_MODES, [mode]), ("padding", _C.PADDING_MODES, padding),
+                                ("coordinates", _C.COORDINATE_CONVENTIONS, [coordinates])):
+        for value in values:
+            if value not in table.values():
+                raise ValueError(f"stn_cuda::grid_sample: expected {name} to be one of {table}, got {value}")
+    if fill_value is not None:
+        rows = 1 if fill_value.dim() == 2 and fill_value.shape[0] == 1 else joint_batch(input, grid)
+        check_like("stn_cuda::grid_sample", "fill_value", fill_value, (rows, input.shape[1]), accumulate_dtype(input.dtype), input)
+        if not any(_C.PADDING_TAKES_FILL[name] for name, value in _C.PADDING_MODES.items() if value in padding):
+            raise ValueError("stn_cuda::grid_sample: expected no fill_value with a padding that has no outside")
 
 
 def check_like(
@@ -138,6 +169,18 @@ def check_like(
     if tensor.dtype != dtype:
         raise ValueError(f"{function}: expected {name} of dtype {dtype}, got {tensor.dtype}")
     check_same_device(function, name, tensor, "input", like)
+
+
+def check_valid_mask(grid: Tensor, size: Sequence[int]) -> None:
+    """grid [N, *out, dims] and a size (*in)."""
+    check_device("valid_mask", "grid", grid.device)
+    check_dense("valid_mask", "grid", grid)
+    check_dtype("valid_mask", "grid", grid.dtype)
+    dims = len(size)
+    if not 1 <= dims <= 3 or min(size) < 1:
+        raise ValueError(f"valid_mask(): expected size (W,), (H, W) or (D, H, W) with positive entries only, got {_text(size)}")
+    if grid.dim() < 3 or grid.shape[-1] != dims:
+        raise RuntimeError(f"valid_mask(): expected grid of shape (N, *out, {dims}) for size {_text(size)}, got {_text(grid.shape)}")
 
 
 def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:

@@ -24,12 +24,12 @@ def _check(
 ) -> None:
     _checks.check_tensor("grid_sample", "input", input)  # the schema lets None pass
     _checks.check_tensor("grid_sample", "grid", grid)
-    _checks.check_grid_sample(input, grid, operator=True)
-    _checks.check_sample_options(mode, padding, coordinates, fill_value)
+    _checks.check_grid_sample(input, grid, any_mix=True)
+    _checks.check_sample_options(input, grid, mode, padding, coordinates, fill_value)
 
 
 def _output_shape(input: Tensor, grid: Tensor) -> tuple[int, ...]:
-    return (input.shape[0], input.shape[1], *grid.shape[1:-1])
+    return (_checks.joint_batch(input, grid), input.shape[1], *grid.shape[1:-1])
 
 
 def _output_dtype(input: Tensor, float_output: bool) -> torch.dtype:
@@ -38,7 +38,10 @@ def _output_dtype(input: Tensor, float_output: bool) -> torch.dtype:
 
 def _empty_as(input: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """In input's memory format, by the rule that csrc/ops follows too: channels_last in, channels_last out."""
-    return torch.empty(shape, dtype=dtype, device=input.device, memory_format=suggest_memory_format(input))
+    follows = suggest_memory_format(input) != torch.contiguous_format
+    of_rank = {4: torch.channels_last, 5: torch.channels_last_3d}  # other ranks have none
+    memory_format = of_rank.get(len(shape), torch.contiguous_format) if follows else torch.contiguous_format
+    return torch.empty(shape, dtype=dtype, device=input.device, memory_format=memory_format)
 
 
 @_fake("grid_sample", "_grid_sample")
@@ -57,11 +60,11 @@ def _grid_sample_backward(
     _check(input, grid, mode, padding, coordinates, fill_value)
     shape, dtype = _output_shape(input, grid), _output_dtype(input, float_output)
     _checks.check_like("grid_sample_backward", "grad_output", grad_output, shape, dtype, input)
-    if output_mask[2]:
+    if output_mask[2] and fill_value is None:
         raise ValueError("grid_sample_backward: expected output_mask[2] to be False without a fill_value")
     grad_input = _empty_as(input, input.shape, input.dtype) if output_mask[0] else None
     grad_grid = grid.new_empty(grid.shape) if output_mask[1] else None
-    return grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
+    return grad_input, grad_grid, _dense_as(fill_value, output_mask[2])
 
 
 @_fake("grid_sample_double_backward")
@@ -80,14 +83,20 @@ def _grid_sample_double_backward(
     ):
         if tensor is not None:
             _checks.check_like(function, name, tensor, expected_shape, expected_dtype, input)
-    if output_mask[3] or t_fill is not None:
+    if fill_value is not None and t_fill is not None:
+        _checks.check_like(function, "t_fill", t_fill, fill_value.shape, fill_value.dtype, input)
+    if fill_value is None and (output_mask[3] or t_fill is not None):
         raise ValueError(f"{function}: expected no t_fill and output_mask[3] to be False without a fill_value")
-    if grad_output is None and (output_mask[1] or output_mask[2]):
-        raise ValueError(f"{function}: expected grad_output for the gradients of input and grid")
+    if grad_output is None and any(output_mask[1:]):
+        raise ValueError(f"{function}: expected grad_output for the gradients of input, grid and fill_value")
     grad_grad_output = _empty_as(input, shape, dtype) if output_mask[0] else None
     grad_input = _empty_as(input, input.shape, input.dtype) if output_mask[1] else None
     grad_grid = grid.new_empty(grid.shape) if output_mask[2] else None
-    return grad_grad_output, grad_input, grad_grid, None  # grad_fill: there is no fill_value yet
+    return grad_grad_output, grad_input, grad_grid, _dense_as(fill_value, output_mask[3])
+
+
+def _dense_as(fill_value: Tensor | None, wanted: bool) -> Tensor | None:
+    return fill_value.new_empty(fill_value.shape) if wanted and fill_value is not None else None
 
 
 def _grid_dims(size: Sequence[int]) -> int:

@@ -19,23 +19,24 @@ from ._operators import Options
 
 def reference_tangent(options: Options, *tensors: Tensor | None) -> tuple[Tensor, ...]:
     """GridSampleJvpFunction's forward in plain operations."""
-    t_input, t_grid, input, grid = tensors
-    return push_forward(partial(_reference_sample, options), (input, grid), (t_input, t_grid))
+    return push_forward(partial(_reference_sample, options), tensors[3:], tensors[:3])
 
 
 def reference_second(options: Options, wanted: Sequence[bool], *tensors: Tensor | None) -> tuple[Tensor, ...]:
     """GridSampleSecondFunction's forward in plain operations, without the Nones."""
-    t_input, t_grid, *primals = tensors
+    given = [tensor is not None for tensor in tensors[3:]]  # there may be no fill
+    tangents, primals = itertools.compress(tensors[:3], given[1:]), itertools.compress(tensors[3:], given)
 
-    def gradients(grad_output: Tensor, input: Tensor, grid: Tensor) -> tuple[Tensor, ...]:
-        return _vjp(partial(_reference_sample, options), input, grid)[1]((grad_output,))
+    def gradients(grad_output: Tensor, *primals: Tensor) -> tuple[Tensor, ...]:
+        return _vjp(partial(_reference_sample, options), *primals)[1]((grad_output,))
 
     outputs, pull = _vjp(gradients, *primals)
-    return tuple(result for result, want in zip(pull(_given_or_zeros((t_input, t_grid), outputs)), wanted) if want)
+    results = pull(_given_or_zeros(tuple(tangents), outputs))
+    return tuple(itertools.compress(results, itertools.compress(wanted, given)))
 
 
-def _reference_sample(options: Options, input: Tensor, grid: Tensor) -> tuple[Tensor]:
-    return (_operators.reference_sample(input, grid, options),)
+def _reference_sample(options: Options, input: Tensor, grid: Tensor, fill: Tensor | None = None) -> tuple[Tensor]:
+    return (_operators.reference_sample(input, grid, fill, options),)
 
 
 def pull_back(

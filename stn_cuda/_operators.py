@@ -1,5 +1,6 @@
 """The operators, and the reference that stands in for them, as the Functions call them: tensors, then one tuple of options.
 
+``fill`` is [N or 1, C] in the dtype that is computed in, or None: taps outside read 0.
 Results and cotangents have the dtypes that the operators give them: with ``float_output`` those of the output aren't input's.
 """
 from __future__ import annotations
@@ -13,8 +14,8 @@ from . import _checks, _fake, reference  # noqa: F401  (the fakes are registered
 from ._extension import _C
 
 Options = tuple[int, list[int], int, bool]  # mode, padding, coordinates, float_output
-Pair = tuple[Tensor | None, Tensor | None]
 Triple = tuple[Tensor | None, Tensor | None, Tensor | None]
+Quadruple = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 _ops = torch.ops.stn_cuda
 _sample = _ops._grid_sample.default  # an overload is called faster than its packet
@@ -25,39 +26,44 @@ _affine_grid_backward = _ops.affine_grid_backward.default
 
 _MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
 _PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
-_ALIGN_CORNERS = {_C.COORDINATE_CONVENTIONS["edges"]: False, _C.COORDINATE_CONVENTIONS["centres"]: True}
+_CONVENTION_NAMES = {value: name for name, value in _C.COORDINATE_CONVENTIONS.items()}
 
 
-def sample(input: Tensor, grid: Tensor, options: Options) -> Tensor:
+def sample(input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
     """input [N, C, *in], grid [N, *out, dims] -> [N, C, *out]"""
     mode, padding, coordinates, float_output = options
     try:
-        return _sample(input, grid, mode, padding, coordinates, None, float_output)
+        return _sample(input, grid, mode, padding, coordinates, fill, float_output)
     except RuntimeError as error:
         raise _as_torchs(error, input) from None
 
 
-def gradients(grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]) -> Pair:
-    """Of <grad_output, output> by input and grid, None for what isn't wanted."""
+def gradients(
+    grad_output: Tensor, input: Tensor, grid: Tensor, fill: Tensor | None, options: Options, wanted: Sequence[bool]
+) -> Triple:
+    """Of <grad_output, output> by input, grid and fill, None for what isn't wanted."""
     mode, padding, coordinates, float_output = options
     try:
         return _sample_backward(
-            grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
-            torch.are_deterministic_algorithms_enabled())[:2]
+            grad_output, input, grid, mode, padding, coordinates, fill, float_output, wanted,
+            torch.are_deterministic_algorithms_enabled())
     except RuntimeError as error:
         raise _as_torchs(error, input) from None
 
 
 def second(
-    t_input: Tensor | None, t_grid: Tensor | None, grad_output: Tensor | None, input: Tensor, grid: Tensor, options: Options,
-    wanted: Sequence[bool],
-) -> Triple:
-    """Gradients of <t_input, grad_input> + <t_grid, grad_grid> by grad_output, input and grid. The first is the jvp too."""
+    t_input: Tensor | None, t_grid: Tensor | None, t_fill: Tensor | None, grad_output: Tensor | None,
+    input: Tensor, grid: Tensor, fill: Tensor | None, options: Options, wanted: Sequence[bool],
+) -> Quadruple:
+    """Gradients of <t_input, grad_input> + <t_grid, grad_grid> + <t_fill, grad_fill> by grad_output, input, grid and fill.
+
+    The first is the jvp, too.
+    """
     mode, padding, coordinates, float_output = options
     try:
         return _sample_double_backward(
-            t_input, t_grid, None, grad_output, input, grid, mode, padding, coordinates, None, float_output, [*wanted, False],
-            torch.are_deterministic_algorithms_enabled())[:3]
+            t_input, t_grid, t_fill, grad_output, input, grid, mode, padding, coordinates, fill, float_output, wanted,
+            torch.are_deterministic_algorithms_enabled())
     except RuntimeError as error:
         raise _as_torchs(error, input) from None
 
@@ -84,8 +90,11 @@ def _as_torchs(error: RuntimeError, tensor: Tensor) -> RuntimeError:
     return torch.OutOfMemoryError(str(error)) if full else error
 
 
-def reference_sample(input: Tensor, grid: Tensor, options: Options) -> Tensor:
+def reference_sample(input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
     mode, padding, coordinates, float_output = options
     if float_output:
         input = input.to(_checks.accumulate_dtype(input.dtype))
-    return reference.grid_sample(input, grid, _MODE_NAMES[mode], _PADDING_NAMES[padding[0]], _ALIGN_CORNERS[coordinates])
+    convention = _CONVENTION_NAMES[coordinates]
+    return reference.grid_sample(
+        input, grid, _MODE_NAMES[mode], [_PADDING_NAMES[one] for one in padding], convention == "centres", fill_value=fill,
+        coordinates="pixel" if convention == "pixels" else "normalized")

@@ -30,8 +30,8 @@ from torch.autograd import Function
 
 from . import _operators
 from ._higher_order import pull_back, push_forward, reference_second, reference_tangent
-from ._operators import Options, Pair, Triple
-from ._vmap import join_batch, split_batch
+from ._operators import Options, Quadruple, Triple
+from ._vmap import join_batch, joint_batch, split_batch
 
 Gradients = tuple[Tensor | None, ...]
 
@@ -39,14 +39,23 @@ Gradients = tuple[Tensor | None, ...]
 # ---- grid_sample --------------------------------------------------------------------------------------------------------
 
 class _SampleFunction(Function):
-    """Its first ``tensors`` arguments have a batch axis, which the one of vmap joins; the others are options."""
+    """Its first ``tensors`` arguments have a batch axis, which the one of vmap joins; the others are options.
+
+    Its outputs are gradients of the tensors from the ``primals``-th on, or else one of the whole batch.
+    """
 
     tensors: int
+    primals: int | None = None
 
     @classmethod
     def vmap(cls, info: Any, in_dims: Sequence[Any], *arguments: Any) -> tuple[Any, Any]:
-        joined, batch = join_batch(info, in_dims[:cls.tensors], arguments[:cls.tensors])
-        return split_batch(info, batch, cls.apply(*joined, *arguments[cls.tensors:]))
+        joined, batches = join_batch(info, in_dims[:cls.tensors], arguments[:cls.tensors])
+        joint = joint_batch(batches)
+        outputs = cls.apply(*joined, *arguments[cls.tensors:])
+        if cls.primals is None:
+            return split_batch(info, joint, joint, outputs)
+        split = [split_batch(info, joint, batch, output) for batch, output in zip(batches[cls.primals:], outputs)]
+        return tuple(output for output, _ in split), tuple(dim for _, dim in split)
 
 
 def _save(ctx: Any, *tensors: Tensor | None) -> None:
@@ -56,37 +65,52 @@ def _save(ctx: Any, *tensors: Tensor | None) -> None:
 
 
 class GridSampleFunction(_SampleFunction):
-    tensors = 2
+    tensors = 3
 
     @staticmethod
-    def forward(input: Tensor, grid: Tensor, options: Options) -> Tensor:
-        return _operators.sample(input, grid, options)
+    def forward(input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
+        return _operators.sample(input, grid, fill, options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        input, grid, ctx.options = inputs
-        _save(ctx, input, grid)
+        *tensors, ctx.options = inputs
+        _save(ctx, *tensors)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None) -> Gradients:  # [N, C, *out]
         if grad_output is None:
-            return None, None, None
+            return (None,) * 4
         return *GridSampleBackwardFunction.apply(
-            grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:2]), None  # options
+            grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None  # options
 
     @staticmethod
-    def jvp(ctx: Any, t_input: Tensor | None, t_grid: Tensor | None, _: None) -> Tensor:
-        return GridSampleJvpFunction.apply(t_input, t_grid, *ctx.saved_tensors, ctx.options)
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return GridSampleJvpFunction.apply(*tangents[:3], *ctx.saved_tensors, ctx.options)
+
+    @classmethod
+    def vmap(cls, info: Any, in_dims: Sequence[Any], *arguments: Any) -> tuple[Any, Any]:
+        in_input, in_grid, in_fill, _ = in_dims
+        input, grid, fill, options = arguments
+        if in_input is None and in_fill is None:  # grids alone: one more output axis, and the image is not repeated
+            return cls.apply(input, grid.movedim(in_grid, 1), fill, options), 2
+        if in_grid is None and grid.shape[0] == 1 and (fill is None or (in_fill is None and fill.shape[0] == 1)):
+            images, batches = join_batch(info, (in_input,), (input,))  # images alone: they share the one grid as a batch does
+            return split_batch(info, batches[0], batches[0], cls.apply(images[0], grid, fill, options))
+        return super().vmap(info, in_dims, *arguments)
 
 
 class GridSampleJvpFunction(_SampleFunction):
-    """The tangent of the output, for tangents of input and grid either of which may be None."""
+    """The tangent of the output, for tangents of input, grid and fill each of which may be None."""
 
-    tensors = 4
+    tensors = 6
 
     @staticmethod
-    def forward(t_input: Tensor | None, t_grid: Tensor | None, input: Tensor, grid: Tensor, options: Options) -> Tensor | None:
-        return _operators.second(t_input, t_grid, None, input, grid, options, (True, False, False))[0]
+    def forward(
+        t_input: Tensor | None, t_grid: Tensor | None, t_fill: Tensor | None, input: Tensor, grid: Tensor, fill: Tensor | None,
+        options: Options,
+    ) -> Tensor | None:
+        return _operators.second(
+            t_input, t_grid, t_fill, None, input, grid, fill, options, (True, False, False, False))[0]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -96,31 +120,33 @@ class GridSampleJvpFunction(_SampleFunction):
     @staticmethod
     def backward(ctx: Any, grad_tangent: Tensor | None) -> Gradients:  # [N, C, *out]
         if grad_tangent is None:
-            return (None,) * 5
-        t_input, t_grid, input, grid = ctx.saved_tensors
-        by_tangents, by_primals = ctx.needs_input_grad[:2], ctx.needs_input_grad[2:4]
-        first: Pair = None, None
-        second: Triple = None, None, None
+            return (None,) * 7
+        tangents, primals = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        by_tangents, by_primals = ctx.needs_input_grad[:3], ctx.needs_input_grad[3:6]
+        first: Triple = None, None, None
+        second: Quadruple = None, None, None, None
         if any(by_tangents):
-            first = GridSampleBackwardFunction.apply(grad_tangent, input, grid, ctx.options, by_tangents)
+            first = GridSampleBackwardFunction.apply(grad_tangent, *primals, ctx.options, by_tangents)
         if any(by_primals):
-            second = GridSampleSecondFunction.apply(
-                t_input, t_grid, grad_tangent, input, grid, ctx.options, (False, *by_primals))
+            second = GridSampleSecondFunction.apply(*tangents, grad_tangent, *primals, ctx.options, (False, *by_primals))
         return *first, *second[1:], None  # options
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return push_forward(partial(reference_tangent, ctx.options), ctx.saved_tensors, tangents[:4])[0]
+        return push_forward(partial(reference_tangent, ctx.options), ctx.saved_tensors, tangents[:6])[0]
 
 
 class GridSampleBackwardFunction(_SampleFunction):
-    """The gradients by input and grid, None for what isn't wanted."""
+    """The gradients by input, grid and fill, None for what isn't wanted."""
 
-    tensors = 3
+    tensors = 4
+    primals = 1
 
     @staticmethod
-    def forward(grad_output: Tensor, input: Tensor, grid: Tensor, options: Options, wanted: Sequence[bool]) -> Pair:
-        return _operators.gradients(grad_output, input, grid, options, wanted)
+    def forward(
+        grad_output: Tensor, input: Tensor, grid: Tensor, fill: Tensor | None, options: Options, wanted: Sequence[bool]
+    ) -> Triple:
+        return _operators.gradients(grad_output, input, grid, fill, options, wanted)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -128,37 +154,38 @@ class GridSampleBackwardFunction(_SampleFunction):
         _save(ctx, *tensors)
 
     @staticmethod
-    def backward(ctx: Any, t_input: Tensor | None, t_grid: Tensor | None) -> Gradients:
-        # t_input [N, C, *in], t_grid [N, *out, dims]: cotangents of the gradients, and so tangents of input and grid
-        if t_input is None and t_grid is None:
-            return (None,) * 5
+    def backward(ctx: Any, *tangents: Tensor | None) -> Gradients:
+        # cotangents of the gradients by input [N, C, *in], grid [N, *out, dims], fill [N or 1, C], and so tangents of those
+        if all(tangent is None for tangent in tangents):
+            return (None,) * 6
         return *GridSampleSecondFunction.apply(
-            t_input, t_grid, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None, None  # options, wanted
+            *tangents, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:4]), None, None  # options, wanted
 
     @staticmethod
-    def jvp(ctx: Any, t_grad_output: Tensor | None, t_input: Tensor | None, t_grid: Tensor | None, *_: None) -> Gradients:
-        grad_output, input, grid = ctx.saved_tensors
-        first: Pair = None, None
-        second: Triple = None, None, None
+    def jvp(ctx: Any, t_grad_output: Tensor | None, *others: Tensor | None) -> Gradients:
+        grad_output, *primals = ctx.saved_tensors
+        tangents = others[:3]
+        first: Triple = None, None, None
+        second: Quadruple = None, None, None, None
         if t_grad_output is not None:  # linear in it
-            first = GridSampleBackwardFunction.apply(t_grad_output, input, grid, ctx.options, ctx.wanted)
-        if t_input is not None or t_grid is not None:  # second derivatives are symmetric: the jvp is the vjp
-            second = GridSampleSecondFunction.apply(
-                t_input, t_grid, grad_output, input, grid, ctx.options, (False, *ctx.wanted))
+            first = GridSampleBackwardFunction.apply(t_grad_output, *primals, ctx.options, ctx.wanted)
+        if any(tangent is not None for tangent in tangents):  # second derivatives are symmetric: the jvp is the vjp
+            second = GridSampleSecondFunction.apply(*tangents, grad_output, *primals, ctx.options, (False, *ctx.wanted))
         return tuple(b if a is None else a if b is None else a + b for a, b in zip(first, second[1:]))
 
 
 class GridSampleSecondFunction(_SampleFunction):
-    """What GridSampleBackwardFunction's backward returns: by grad_output, input and grid, None for what isn't wanted."""
+    """What GridSampleBackwardFunction's backward returns: by grad_output, input, grid and fill, None for what isn't wanted."""
 
-    tensors = 5
+    tensors = 7
+    primals = 3
 
     @staticmethod
     def forward(
-        t_input: Tensor | None, t_grid: Tensor | None, grad_output: Tensor, input: Tensor, grid: Tensor, options: Options,
-        wanted: Sequence[bool],
-    ) -> Triple:
-        return _operators.second(t_input, t_grid, grad_output, input, grid, options, wanted)
+        t_input: Tensor | None, t_grid: Tensor | None, t_fill: Tensor | None, grad_output: Tensor,
+        input: Tensor, grid: Tensor, fill: Tensor | None, options: Options, wanted: Sequence[bool],
+    ) -> Quadruple:
+        return _operators.second(t_input, t_grid, t_fill, grad_output, input, grid, fill, options, wanted)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -168,15 +195,15 @@ class GridSampleSecondFunction(_SampleFunction):
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Gradients:
         if all(cotangent is None for cotangent in cotangents):
-            return (None,) * 7
+            return (None,) * 9
         function = partial(reference_second, ctx.options, ctx.wanted)
         cotangents = tuple(itertools.compress(cotangents, ctx.wanted))
-        return *pull_back(function, ctx.saved_tensors, ctx.needs_input_grad[:5], cotangents), None, None  # options, wanted
+        return *pull_back(function, ctx.saved_tensors, ctx.needs_input_grad[:7], cotangents), None, None  # options, wanted
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Gradients:
         function = partial(reference_second, ctx.options, ctx.wanted)
-        found = iter(push_forward(function, ctx.saved_tensors, tangents[:5]))
+        found = iter(push_forward(function, ctx.saved_tensors, tangents[:7]))
         return tuple(next(found) if want else None for want in ctx.wanted)
 
 
@@ -205,8 +232,9 @@ class _LinearFunction(Function):
     def vmap(
         cls, info: Any, in_dims: Sequence[Any], tensor: Tensor, size: Sequence[int], align_corners: bool
     ) -> tuple[Any, Any]:
-        (joined,), batch = join_batch(info, in_dims[:1], (tensor,))
-        return split_batch(info, batch, cls.apply(joined, [info.batch_size * batch, *size[1:]], align_corners))
+        (joined,), (batch,) = join_batch(info, in_dims[:1], (tensor,))
+        output = cls.apply(joined, [info.batch_size * batch, *size[1:]], align_corners)
+        return split_batch(info, batch, batch, output)
 
 
 class AffineGridFunction(_LinearFunction):
@@ -232,8 +260,8 @@ AffineGridFunction.transpose = AffineGridBackwardFunction
 
 # ---- transforms inside torch.compile ------------------------------------------------------------------------------------
 
-def _grid_sample_in_graph(input: Tensor, grid: Tensor, options: Options) -> Tensor:
-    return GridSampleFunction.apply(input, grid, options)
+def _grid_sample_in_graph(input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
+    return GridSampleFunction.apply(input, grid, fill, options)
 
 
 def _affine_grid_in_graph(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:

@@ -26,29 +26,47 @@ CUBIC = -0.75  # Keys' a, as torch has it
 
 
 def grid_sample(
-    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = False
+    input: Tensor,
+    grid: Tensor,
+    mode: str = "bilinear",
+    padding_mode: str | Sequence[str] = "zeros",
+    align_corners: bool | None = False,
+    *,
+    fill_value: float | Tensor | None = None,
+    coordinates: str = "normalized",
 ) -> Tensor:
     """Samples ``input`` (N, C, *in) at ``grid`` (N, *out, dims), giving (N, C, *out).
 
     ``dims`` is the number of spatial axes of the input, at least 1. The grid's last axis is ordered (x, y[, z]), the
-    reverse of the input's spatial axes, and -1 and 1 are the image's ends. 16-bit tensors are computed in float32, and
-    the output is rounded once.
+    reverse of the input's spatial axes, and -1 and 1 are the image's ends, or it holds pixels. 16-bit tensors are computed
+    in float32, and the output is rounded once. Options as ``stn_cuda.grid_sample`` has them.
     """
     dtype = input.dtype
     input, grid = at_least_float32(input), at_least_float32(grid)
-    batch, channels, *in_size = input.shape
-    out_size = grid.shape[1:-1]
+    batch = grid.shape[0] if input.shape[0] == 1 else input.shape[0]
+    input, grid = input.expand(batch, *input.shape[1:]), grid.expand(batch, *grid.shape[1:])
+    channels, in_size, out_size = input.shape[1], input.shape[2:], grid.shape[1:-1]
     locations = math.prod(out_size)
+    fill = 0.0 if fill_value is None else fill_values(fill_value, input)
+    paddings = [padding_mode] * len(in_size) if isinstance(padding_mode, str) else list(padding_mode)
+    paddings = (paddings if len(paddings) > 1 else paddings * len(in_size))[::-1]  # in the input's order
 
     axes = []  # (positions, weights) of the taps of each spatial axis, in the input's order
-    for size, normalized in zip(in_size, reversed(grid.unbind(-1)), strict=True):
-        x = pixel_coordinate(normalized.reshape(batch, locations), size, align_corners)
-        x = sanitize(x, size, padding_mode)
+    outside = torch.zeros((), dtype=torch.bool, device=grid.device)  # border with a fill: where the centre decides
+    for size, padding, coordinate in zip(in_size, paddings, reversed(grid.unbind(-1)), strict=True):
+        x = coordinate.reshape(batch, locations)
+        if coordinates == "normalized":
+            x = pixel_coordinate(x, size, bool(align_corners))
+        if fill_value is not None and padding == "border":
+            outside = outside | ~((x >= -0.5) & (x < size - 0.5))
+        x = sanitize(x, size, padding)
         if mode != "bicubic":
-            x = pad(x, size, padding_mode, align_corners)
+            x = pad(x, size, padding, bool(align_corners))
         positions, weights = taps(x, mode)
         if mode == "bicubic":  # the coordinate keeps its fraction out there, and each tap is padded by itself
-            positions = [pad(at.to(x.dtype), size, padding_mode, align_corners).to(torch.int64) for at in positions]
+            positions = [pad(at.to(x.dtype), size, padding, bool(align_corners)).to(torch.int64) for at in positions]
+        if padding == "circular":  # the tap behind the last pixel is the first one
+            positions = [at % size for at in positions]
         axes.append((positions, weights))
 
     pixels = input.reshape(batch, channels, math.prod(in_size))
@@ -56,8 +74,16 @@ def grid_sample(
     for tap in itertools.product(*(range(len(weights)) for _, weights in axes)):
         at = [positions[k] for k, (positions, _) in zip(tap, axes, strict=True)]  # each (N, locations)
         weight = reduce(torch.mul, [weights[k] for k, (_, weights) in zip(tap, axes, strict=True)])
-        output = output + weight.unsqueeze(1) * read(pixels, at, in_size)
+        output = output + weight.unsqueeze(1) * read(pixels, at, in_size, fill)
+    if fill_value is not None:
+        output = torch.where(outside.unsqueeze(-2) if outside.dim() else outside, fill, output)
     return output.reshape(batch, channels, *out_size).to(dtype)
+
+
+def fill_values(fill_value: float | Tensor, input: Tensor) -> Tensor:
+    """A number or a tensor (), (C,), (N, C) or (1, C) as (N or 1, C or 1, 1), in input's dtype."""
+    fill = torch.as_tensor(fill_value, device=input.device).to(input.dtype)
+    return fill.reshape(*[1] * (2 - fill.dim()), *fill.shape, 1)
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -76,24 +102,27 @@ def pixel_coordinate(normalized: Tensor, size: int, align_corners: bool) -> Tens
 def sanitize(x: Tensor, size: int, padding_mode: str) -> Tensor:
     """Replaces NaN, infinite and enormous coordinates before anything is computed from them.
 
-    They are outside with zeros padding; else they go to the nearest edge, NaN to the first pixel. torch.where gives
+    They are outside with zeros and fill padding; else they go to the nearest edge, NaN to the first pixel. torch.where gives
     the replaced ones a derivative of 0, and as no later operation sees a NaN, none can leak as NaN * 0.
     """
     usable = x.abs() < INDEX_LIMIT  # False for NaN
-    if padding_mode == "zeros":
+    if padding_mode in ("zeros", "fill"):
         return torch.where(usable, x, OUTSIDE)
     return torch.where(usable, x, (x > 0).to(x.dtype) * (size - 1))
 
 
 def pad(x: Tensor, size: int, padding_mode: str, align_corners: bool) -> Tensor:
-    """Where a coordinate outside the image goes. Zeros padding moves nothing: the taps outside read 0."""
-    if padding_mode == "zeros":
+    """Where a coordinate outside the image goes. Zeros and fill move nothing: the taps outside read 0 or the fill."""
+    if padding_mode in ("zeros", "fill"):
         return x
     if padding_mode == "border":
         return clamp(x, size)
     if padding_mode == "reflection":
         return clamp(reflect(x, size, align_corners), size)  # about outer edges leaves half a pixel on each side
-    raise ValueError(f"padding_mode: expected 'zeros', 'border' or 'reflection', got {padding_mode!r}")
+    if padding_mode == "circular":
+        return torch.remainder(x, size)
+    raise ValueError(
+        f"padding_mode: expected 'zeros', 'fill', 'border', 'reflection' or 'circular', got {padding_mode!r}")
 
 
 def clamp(x: Tensor, size: int) -> Tensor:
@@ -138,8 +167,8 @@ def cubic_far(distance: Tensor) -> Tensor:
     return CUBIC * (distance**3 - 5 * distance**2 + 8 * distance - 4)
 
 
-def read(pixels: Tensor, positions: Sequence[Tensor], in_size: Sequence[int]) -> Tensor:
-    """The elements of ``pixels`` (N, C, prod(in)) at ``positions``, one (N, locations) an axis; 0 outside the image."""
+def read(pixels: Tensor, positions: Sequence[Tensor], in_size: Sequence[int], fill: float | Tensor = 0.0) -> Tensor:
+    """The elements of ``pixels`` (N, C, prod(in)) at ``positions``, one (N, locations) an axis; ``fill`` outside the image."""
     inside = torch.ones_like(positions[0], dtype=torch.bool)
     offset = torch.zeros_like(positions[0])
     for position, size in zip(positions, in_size, strict=True):
@@ -147,7 +176,7 @@ def read(pixels: Tensor, positions: Sequence[Tensor], in_size: Sequence[int]) ->
         offset = offset * size + position.clamp(0, size - 1)
     index = offset.unsqueeze(1).expand(-1, pixels.shape[1], -1)
     # a choice, not a product with 0: an infinite pixel beside the stencil must not become NaN
-    return torch.where(inside.unsqueeze(1), pixels.gather(2, index), 0.0)
+    return torch.where(inside.unsqueeze(1), pixels.gather(2, index), fill)
 
 
 def constant(value: float, x: Tensor) -> Tensor:
