@@ -33,7 +33,8 @@ _ops = torch.ops.stn_cuda
 # ---- routes -------------------------------------------------------------------------------------------------------------
 
 def grid_sample(
-    input: Tensor, grid: Tensor, fill: Tensor | None, mode: int, padding: list[int], coordinates: int, float_output: bool = False
+    input: Tensor, grid: Tensor, fill: Tensor | None, mode: int, padding: list[int], coordinates: int,
+    float_output: bool = False,
 ) -> Tensor:
     """The checked call: input [N, C, *in], grid [N, *out, dims], fill [N or 1, C] -> [N, C, *out]."""
     _refuse_compiled_duals()

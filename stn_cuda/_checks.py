@@ -155,7 +155,8 @@ def check_sample_options(
                 raise ValueError(f"stn_cuda::grid_sample: expected {name} to be one of {table}, got {value}")
     if fill_value is not None:
         rows = 1 if fill_value.dim() == 2 and fill_value.shape[0] == 1 else joint_batch(input, grid)
-        check_like("stn_cuda::grid_sample", "fill_value", fill_value, (rows, input.shape[1]), accumulate_dtype(input.dtype), input)
+        shape, dtype = (rows, input.shape[1]), accumulate_dtype(input.dtype)
+        check_like("stn_cuda::grid_sample", "fill_value", fill_value, shape, dtype, input)
         if not any(_C.PADDING_TAKES_FILL[name] for name, value in _C.PADDING_MODES.items() if value in padding):
             raise ValueError("stn_cuda::grid_sample: expected no fill_value with a padding that has no outside")
 
@@ -180,7 +181,8 @@ def check_valid_mask(grid: Tensor, size: Sequence[int]) -> None:
     if not 1 <= dims <= 3 or min(size) < 1:
         raise ValueError(f"valid_mask(): expected size (W,), (H, W) or (D, H, W) with positive entries only, got {_text(size)}")
     if grid.dim() < 3 or grid.shape[-1] != dims:
-        raise RuntimeError(f"valid_mask(): expected grid of shape (N, *out, {dims}) for size {_text(size)}, got {_text(grid.shape)}")
+        raise RuntimeError(
+            f"valid_mask(): expected grid of shape (N, *out, {dims}) for size {_text(size)}, got {_text(grid.shape)}")
 
 
 def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:

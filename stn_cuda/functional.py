@@ -226,14 +226,15 @@ def _paddings(padding_mode: str | Sequence[str], dims: int, has_fill: bool) -> l
     """As the operators take it: an entry for all axes, or one an axis."""
     if not has_fill and isinstance(padding_mode, str) and padding_mode in _C.PADDING_MODES:
         return [_C.PADDING_MODES[padding_mode]]
-    modes = padding_mode if isinstance(padding_mode, (list, tuple)) else [padding_mode]
+    an_axis = isinstance(padding_mode, (list, tuple))
+    modes: list[Any] = list(padding_mode) if an_axis else [padding_mode]
     paddings = [_checks.lookup("grid_sample", "padding_mode", _PADDINGS, mode) for mode in modes]
-    if modes is padding_mode and len(modes) != dims:
+    if an_axis and len(modes) != dims:
         raise ValueError(
             f"grid_sample(): expected padding_mode to be one mode, or {dims} for the axes of input, got {padding_mode!r}")
     if "fill" in modes and not has_fill:
         raise ValueError(f"grid_sample(): expected a fill_value with padding_mode={padding_mode!r}")
-    if has_fill and not any(_C.PADDING_TAKES_FILL.get(mode, mode == "fill") for mode in modes):
+    if has_fill and not any(mode == "fill" or _C.PADDING_TAKES_FILL[mode] for mode in modes):
         raise ValueError(
             f"grid_sample(): expected no fill_value with padding_mode={padding_mode!r}, which has no outside")
     return paddings

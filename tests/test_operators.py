@@ -14,9 +14,8 @@ ops = torch.ops.stn_cuda
 CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 MASKS = [[True, True, False], [True, False, False], [False, True, False], [False, False, False]]
 BILINEAR = _C.INTERPOLATION_MODES["bilinear"]
-ZEROS = _C.PADDING_MODES["zeros"]
+ZEROS, REFLECTION = _C.PADDING_MODES["zeros"], _C.PADDING_MODES["reflection"]
 EDGES = _C.COORDINATE_CONVENTIONS["edges"]
-PIXELS = len(_C.COORDINATE_CONVENTIONS)  # the schema's next convention, pixel coordinates, isn't built yet
 OPTIONS = (BILINEAR, [ZEROS], EDGES, None, False)  # mode, padding, coordinates, fill_value, float_output
 
 
@@ -103,7 +102,7 @@ BAD_TENSORS = {  # (input, grid)
     "last_axis_3": (INPUT, torch.zeros(2, 6, 7, 3)),
     "last_axis_0": (INPUT, GRID[..., :0]),
     "grid_of_a_volume": (INPUT, torch.zeros(2, 6, 7, 8, 3)),
-    "other_batch": (INPUT, GRID[:1]),
+    "other_batch": (INPUT, torch.zeros(3, *GRID.shape[1:])),
     "other_dtype": (INPUT, GRID.double()),
     "integers": (INPUT.long(), GRID.long()),
     "complex": (INPUT.cfloat(), GRID.cfloat()),
@@ -121,12 +120,16 @@ BAD_OPTIONS = {
     "padding_99": (BILINEAR, [99], EDGES, None, False),
     "padding_minus_1": (BILINEAR, [-1], EDGES, None, False),
     "padding_empty": (BILINEAR, [], EDGES, None, False),
-    "padding_per_axis": (BILINEAR, [ZEROS, ZEROS], EDGES, None, False),
+    "padding_of_three": (BILINEAR, [ZEROS] * 3, EDGES, None, False),
+    "padding_of_an_axis": (BILINEAR, [ZEROS, 99], EDGES, None, False),
     "padding_of_four": (BILINEAR, [ZEROS] * 4, EDGES, None, False),
     "coordinates_99": (BILINEAR, [ZEROS], 99, None, False),
     "coordinates_minus_1": (BILINEAR, [ZEROS], -1, None, False),
-    "coordinates_pixels": (BILINEAR, [ZEROS], PIXELS, None, False),
-    "fill_value": (BILINEAR, [ZEROS], EDGES, torch.ones(3), False),
+    "fill_value_of_rank_1": (BILINEAR, [ZEROS], EDGES, torch.ones(3), False),
+    "fill_value_of_other_channels": (BILINEAR, [ZEROS], EDGES, torch.ones(2, 4), False),
+    "fill_value_of_other_batch": (BILINEAR, [ZEROS], EDGES, torch.ones(3, 3), False),
+    "fill_value_of_other_dtype": (BILINEAR, [ZEROS], EDGES, torch.ones(2, 3).double(), False),
+    "fill_value_without_an_outside": (BILINEAR, [REFLECTION], EDGES, torch.ones(2, 3), False),
 }
 BAD_GRAD_OUTPUTS = {
     "none": None,
@@ -162,15 +165,6 @@ def test_direct_call_refuses_bad_options(bad, name):
 def test_direct_backward_refuses_a_bad_grad_output(bad):
     with pytest.raises(REFUSALS):
         ops.grid_sample_backward(BAD_GRAD_OUTPUTS[bad], INPUT, GRID, *OPTIONS, [True, True, False], False)
-
-
-@pytest.mark.parametrize(
-    "bad, words",
-    [("fill_value", "fill_value"), ("coordinates_pixels", "coordinates"), ("padding_per_axis", "padding")],
-)
-def test_what_the_schema_has_and_the_kernels_do_not_yet_is_refused_by_name(bad, words):
-    with pytest.raises(NotImplementedError, match=words):
-        ops.grid_sample(INPUT, GRID, *BAD_OPTIONS[bad])
 
 
 def on_meta(value):
