@@ -1,7 +1,7 @@
 """What grid_sample takes beyond torch's, in rows such that every two values of two options meet in one of them.
 
-All combinations would be a hundred thousand; a bug that needs three options at once to show is rare. ``tensors`` keep away
-from kinks and ``tensors_on_kinks`` sit on them, as in ``cases``.
+All combinations would be a hundred thousand; a bug that needs three options at once to show is rare. Tensors keep away from
+kinks or sit on them, as in ``cases``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 from cases import EXACT_IN_SIZE, Case, coordinates_between_kinks, coordinates_on_kinks
 from torch import Tensor
 
-OUT_SIZE = (2, 2, 3, 5)  # the first of them, as many as a row wants
+from stn_cuda import _C
+
 NUMBER = 0.75  # exact in 16 bits
 TAKES_FILL = ("zeros", "fill", "border")
 
@@ -78,6 +79,13 @@ class Row:
             given["align_corners"] = self.convention == "centres"
         return given | ({"fill_value": NUMBER} if self.fill == "number" else {})
 
+    def operator_options(self, fill: Tensor | None = None) -> tuple[int, list[int], int, Tensor | None, bool]:
+        """As torch.ops.stn_cuda's operators take them; ``fill`` is [N or 1, C] in the dtype that is computed in."""
+        modes = [self.padding] if isinstance(self.padding, str) else self.padding[: self.dims]
+        padding = [_C.PADDING_MODES["zeros" if mode == "fill" else mode] for mode in modes]
+        convention = _C.COORDINATE_CONVENTIONS["pixels" if self.convention == "pixel" else self.convention]
+        return _C.INTERPOLATION_MODES[self.mode], padding, convention, fill, False
+
     def bind(self, sampler: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """``sampler`` as a function of ``tensors``: input, in the row's layout, grid, and fill_value if there is a tensor."""
         layout = getattr(layouts, self.layout)
@@ -87,25 +95,29 @@ class Row:
 
         return sample
 
-    def tensors(self, device: torch.device, in_size: Sequence[int] | None = None, seed: int = 0) -> list[Tensor]:
-        """input, grid[, fill_value], away from kinks."""
-        return self._tensors(device, coordinates_between_kinks, in_size, seed)
-
-    def tensors_on_kinks(self, device: torch.device, seed: int = 0) -> list[Tensor]:
-        return self._tensors(device, coordinates_on_kinks, None, seed)
-
-    def _tensors(self, device: torch.device, draw: Callable, in_size: Sequence[int] | None, seed: int) -> list[Tensor]:
+    def tensors(
+        self,
+        device: torch.device,
+        *,
+        on_kinks: bool = False,
+        batch: int = 2,
+        channels: int = 3,
+        in_size: Sequence[int] | None = None,
+        out_size: Sequence[int] = (2, 2, 3, 5),
+        seed: int = 0,
+    ) -> list[Tensor]:
+        """input, grid[, fill_value]. ``in_size``: the last dims of it; ``out_size``: the first out_rank of it."""
+        draw = coordinates_on_kinks if on_kinks else coordinates_between_kinks
         generator = torch.Generator().manual_seed(seed)
         align_corners = self.convention == "centres"
         sizes = tuple(in_size or EXACT_IN_SIZE[align_corners])[-self.dims :]
-        batch, channels = 2, 3
         image_dtype, grid_dtype = self.dtypes
 
         def randn(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, image_dtype)
 
         input = randn(1 if self.broadcast == "input" else batch, channels, *sizes)
-        shape = (1 if self.broadcast == "grid" else batch, *OUT_SIZE[: self.out_rank])
+        shape = (1 if self.broadcast == "grid" else batch, *out_size[: self.out_rank])
         columns = [draw(shape, size, generator) for size in reversed(sizes)]
         if self.convention == "pixel":
             grid = torch.stack(columns, -1)
@@ -138,6 +150,15 @@ def pairs(row: dict[str, Any]) -> list[tuple]:
 
 
 ROWS = [Row(**row) for row in pairwise(OPTIONS, lambda row: Row(**row).is_valid)]
+
+
+FEW = [  # where a test takes a second: each option once
+    Row(2, 1, "bilinear", "fill", "images", "pixel", "none", "contiguous", "float64"),
+    Row(2, 2, "bilinear", ("circular", "border"), "none", "edges", "input", "contiguous", "float64"),
+    Row(3, 3, "bicubic", "border", "channels", "centres", "grid", "contiguous", "float64"),
+    Row(1, 1, "bilinear", "reflection", "none", "pixel", "none", "contiguous", "float64"),
+    Row(2, 4, "bilinear", "zeros", "scalar", "edges", "none", "contiguous", "float64"),
+]
 
 
 def double_rows() -> list[Row]:

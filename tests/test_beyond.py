@@ -59,7 +59,7 @@ def test_every_pair_of_options_is_in_a_row():
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_values_and_gradients_follow_the_definition(row: Row, where, device):
     """Of two orders; of one in 16 bits, where each order's rounding is the next one's error."""
-    tensors = row.tensors(device) if where == "between_kinks" else row.tensors_on_kinks(device)
+    tensors = row.tensors(device, on_kinks=where == "on_kinks")
     order = 1 if tensors[0].dtype.itemsize == 2 else 2
     actual, expected = (results(row, sampler, tensors, order) for sampler in (stn_cuda.grid_sample, reference.grid_sample))
     assert_close(row, actual, expected)
@@ -67,18 +67,15 @@ def test_values_and_gradients_follow_the_definition(row: Row, where, device):
 
 @pytest.mark.parametrize("row", DOUBLE, ids=str)
 def test_double_gradients_on_kinks_follow_the_definition(row: Row, device):
-    tensors = row.tensors_on_kinks(device, seed=1)
+    tensors = row.tensors(device, on_kinks=True, seed=1)
     actual, expected = (results(row, sampler, tensors, 2) for sampler in (stn_cuda.grid_sample, reference.grid_sample))
     assert_close(row, actual, expected)
 
 
 def small_leaves(row: Row, device):
     """Nearest has no derivative in the grid to compare."""
-    input, grid, *fill = row.tensors(device, SMALL_IN_SIZE)
-    leaves = [tensor[:, :2] if tensor.dim() > 1 else tensor[:2] if tensor.dim() else tensor for tensor in (input, *fill)]
-    grid.requires_grad_(row.mode != "nearest")
-    input, *fill = (leaf.clone().requires_grad_() for leaf in leaves)
-    return input, grid, *fill
+    input, grid, *fill = row.tensors(device, channels=2, in_size=SMALL_IN_SIZE)
+    return input.requires_grad_(), grid.requires_grad_(row.mode != "nearest"), *(leaf.requires_grad_() for leaf in fill)
 
 
 @pytest.mark.parametrize("row", DOUBLE, ids=str)
