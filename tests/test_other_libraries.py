@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from cases import Case, coordinates_anywhere, coordinates_between_kinks
-from scipy import ndimage
 from tolerances import OPENCV, OPENCV_PIXELS, SCIPY
 from torch import Tensor
 
 import stn_cuda
 
+ndimage = pytest.importorskip("scipy.ndimage")
 try:
     import cv2
 
