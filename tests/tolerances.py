@@ -58,3 +58,6 @@ MEMORY_GROWTH_BYTES = 4 * 2**20
 
 # Of a double backward's allocations, its results among them, in float32: nothing of the results' size beside them.
 DOUBLE_BACKWARD_MEMORY = 1.2
+
+# At most held during forward and backward of a batch over one image or grid, in sizes of output and gradients.
+BROADCAST_MEMORY = 1.2
