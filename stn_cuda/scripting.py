@@ -5,13 +5,13 @@ these, which calls the operator; everybody else gets the public function.
 
 Example::
 
-    >>> from stn_cuda import patch
+    >>> from stn_cuda import scripting
     >>> @torch.jit.script
     ... def warp(image, grid):
-    ...     return patch.grid_sample(image, grid, "bilinear", "border", False)
+    ...     return scripting.grid_sample(image, grid, "bilinear", "border", False)
 
-A saved program loads where ``stn_cuda`` has been imported before. The operator's gradient is Python's: where there is no Python
-(libtorch) there is none.
+While ``stn_cuda.patch`` is on, a script that says ``torch.nn.functional`` gets them, too. A saved program loads where
+``stn_cuda`` has been imported before. The operator's gradient is Python's: where there is no Python (libtorch) there is none.
 """
 import torch
 from torch import Tensor
