@@ -1,4 +1,4 @@
-"""grid_sample and affine_grid in the form that ``torch.jit.script`` takes: torch's own five and three arguments.
+"""grid_sample and affine_grid in the form that ``torch.jit.script`` takes: with the five and three arguments that torch's have.
 
 The public functions hand on to torch functions and modes and are not scripted. A scripted program compiles the first branch of
 these, which calls the operator; everybody else gets the public function.
@@ -26,7 +26,7 @@ def grid_sample(
     operator's own checks apply; their errors arrive as ``torch.jit.Error`` or RuntimeError."""
     if torch.jit.is_scripting():
         # Each at its number in csrc/core/modes.h: a script can't look into a module's tables. A test compares them.
-        modes, paddings = ["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection"]
+        modes, paddings = ["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection", "circular"]
         if mode not in modes:
             raise ValueError("grid_sample(): expected mode to be one of " + ", ".join(modes) + ", got " + mode)
         if padding_mode not in paddings:

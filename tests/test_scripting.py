@@ -38,7 +38,7 @@ def scripted():
 
 
 @pytest.mark.parametrize("align_corners", ALIGN_CORNERS)
-@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+@pytest.mark.parametrize("padding_mode", (*PADDING_MODES, "circular"))
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dims", (2, 3))
 def test_scripted_sampler_equals_torchs(dims, mode, padding_mode, align_corners, scripted, device):
@@ -46,13 +46,14 @@ def test_scripted_sampler_equals_torchs(dims, mode, padding_mode, align_corners,
     case = Case(dims, mode, padding_mode, align_corners)
     tensors = case.tensors(device, torch.float64, away_from_kinks=True)
     actual = gradients(lambda input, grid: scripted(input, grid, mode, padding_mode, align_corners), tensors)
-    judge = stn_cuda.grid_sample if (dims, mode) == (3, "bicubic") and not TORCH_HAS_TRICUBIC else F.grid_sample
+    torch_lacks = padding_mode not in PADDING_MODES or ((dims, mode) == (3, "bicubic") and not TORCH_HAS_TRICUBIC)
+    judge = stn_cuda.grid_sample if torch_lacks else F.grid_sample
     assert actual[0].any()
     assert_same(actual, gradients(case.bind(judge), tensors))
 
 
 def test_scripts_name_every_mode():
-    assert set(MODES) == set(_C.INTERPOLATION_MODES) and set(PADDING_MODES) == set(_C.PADDING_MODES)
+    assert set(MODES) == set(_C.INTERPOLATION_MODES) and {*PADDING_MODES, "circular"} == set(_C.PADDING_MODES)
 
 
 @pytest.mark.parametrize("align_corners", (None, *ALIGN_CORNERS))
@@ -79,7 +80,7 @@ def test_scripted_saved_and_loaded_module_trains(device):
 
 @pytest.mark.parametrize("arguments, said", [
     (("cubic", "zeros"), "mode to be one of bilinear, nearest, bicubic, got cubic"),
-    (("bilinear", "edge"), "padding_mode to be one of zeros, border, reflection, got edge")])
+    (("bilinear", "edge"), "padding_mode to be one of zeros, border, reflection, circular, got edge")])
 def test_unknown_names_are_refused_in_a_script(arguments, said, scripted, device):
     tensors = Case(2, "bilinear", "zeros", False).tensors(device, torch.float32, away_from_kinks=True)
     with pytest.raises(Exception, match=said):
