@@ -137,8 +137,8 @@ def fill_as_channels(fill_value: Any, input: Tensor, grid: Tensor) -> Tensor:
         raise RuntimeError(
             f"grid_sample(): expected fill_value of shape (), ({channels},) or ({batch}, {channels}) for input of shape "
             f"{_text(input.shape)}, got {_text(shape)}")
-    rows = fill_value if len(shape) == 2 else fill_value.expand(1, channels)
-    return rows.to(dtype)
+    wide = fill_value.to(dtype)  # before it is expanded: the gradient of a 16-bit one is a sum in float32, rounded once
+    return wide if len(shape) == 2 else wide.expand(1, channels)
 
 
 def check_sample_options(

@@ -13,7 +13,7 @@ def every(tensors):
 
 def stacked(tensors):
     """Each tensor and another beside it, along a new first axis."""
-    return tuple(torch.stack([tensor, tensor.flip(0)]) for tensor in tensors)
+    return tuple(torch.stack([tensor, tensor.flip(0) if tensor.dim() else -tensor]) for tensor in tensors)
 
 
 def grad(f, tensors):
