@@ -108,6 +108,10 @@ def broken(input: Tensor, grid: Tensor, *options: Any) -> Tensor:
     raise RuntimeError("the kernel | has failed")
 
 
+def refused(input: Tensor, grid: Tensor, *options: Any) -> Tensor:
+    raise RuntimeError("what this row needs is not implemented")
+
+
 @pytest.mark.parametrize(
     "sampler, name",
     [
@@ -115,8 +119,9 @@ def broken(input: Tensor, grid: Tensor, *options: Any) -> Tensor:
         (lambda input, grid, *options: F.grid_sample(input, grid.detach() * 0.01 + grid * 0.99, *options), "backward"),
         (lambda input, grid, *options: F.grid_sample(input, grid, *options) * math.nan, "forward"),
         (broken, "forward"),
+        (refused, "forward"),  # what a build lacks is a NotImplementedError; these words alone excuse nothing
     ],
-    ids=["value", "gradient", "nan", "exception"],
+    ids=["value", "gradient", "nan", "exception", "words"],
 )
 def test_a_wrong_result_is_told_and_not_timed(
     monkeypatch: pytest.MonkeyPatch, run: Run, sampler: Callable[..., Tensor], name: str
