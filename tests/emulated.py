@@ -26,6 +26,7 @@ NOT_OF_A_DEVICE = {
     "test_mnist_data.py": "reading MNIST",
     "test_native.py": "native programs",
     "test_packaging.py": "the package's build",
+    "test_readme_table.py": "the text of the README",
     "test_reference.py": "the reference",
     "test_resources.py": "what the kernels' compiler reports",
     "test_run.py": "programs in processes of their own",
