@@ -246,10 +246,9 @@ def _sample_parts(
 ) -> Tensor:
     """A complex image: its real and its imaginary part, recombined."""
     align_corners = bool(align_corners) if coordinates == "normalized" else None  # None has warned already
-    fills = [fill_value, fill_value]
-    if fill_value is not None:
-        is_complex = not isinstance(fill_value, Tensor) or fill_value.is_complex()
-        fills = [fill_value.real, fill_value.imag] if is_complex else [fill_value, 0.0]
+    fills = [fill_value, None if fill_value is None else 0.0]
+    if isinstance(fill_value, complex) or (isinstance(fill_value, Tensor) and fill_value.is_complex()):
+        fills = [fill_value.real, fill_value.imag]
     real, imag = (
         grid_sample(part, grid, mode, padding_mode, align_corners, fill_value=fill, coordinates=coordinates)
         for part, fill in zip((input.real, input.imag), fills))

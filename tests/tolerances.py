@@ -43,6 +43,11 @@ def parity(mode: str, dtype: torch.dtype) -> Tolerance:
 # scipy interpolates in float64, from coordinates that the test hands it in pixels
 SCIPY = Tolerance(1e-9, 1e-9, "both in float64; normalising and back costs a few eps * size")
 
+# OpenCV's remap in float32. It takes coordinates as fixed-point numbers with INTER_BITS = 5 bits behind the point (imgproc.hpp,
+# InterpolationFlags; convertMaps has the format): a 32nd of a pixel, so that a rounded coordinate is half of that away at most.
+OPENCV = Tolerance(1.3e-6, 1e-5, "float32's, where coordinates are whole 32nds")
+OPENCV_PIXELS = 1 / 64
+
 # float32 on images of any size: both libraries round the coordinate to eps * width, and so differ from float64 and
 # from each other by that times the image's slope. This many times eps * width are granted beyond torch's own error.
 FLOAT32_EPS_WIDTHS = 4.0

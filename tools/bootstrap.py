@@ -22,8 +22,8 @@ VENV = Path(__file__).resolve().parent.parent / ".venv"
 # module to look for -> what pip installs for it
 BUILD = {"setuptools": "setuptools>=70", "wheel": "wheel", "ninja": "ninja", "pybind11": "pybind11>=2.13",
          "numpy": "numpy", "pytest": "pytest"}
-EXTRA = {"scipy": "scipy", "hypothesis": "hypothesis", "psutil": "psutil", "expecttest": "expecttest",
-         "matplotlib": "matplotlib", "tqdm": "tqdm", "sklearn": "scikit-learn"}
+EXTRA = {"scipy": "scipy", "cv2": "opencv-python-headless", "hypothesis": "hypothesis", "psutil": "psutil",
+         "expecttest": "expecttest", "matplotlib": "matplotlib", "tqdm": "tqdm", "sklearn": "scikit-learn"}
 OF_TORCH = {"kornia": "kornia", "kornia_rs": "kornia_rs"}  # installed without what they require, torch: that stays as it is
 LINT = {"ruff": "ruff", "mypy": "mypy"}
 
@@ -128,8 +128,11 @@ def main():
     if needed and not pip_install(python, *needed):
         sys.exit(f"bootstrap: pip could not install {' '.join(needed)}, its message is above")
     extra = missing(python, EXTRA)
-    if extra and not pip_install(python, *extra):
-        say(f"WARNING: {' '.join(extra)} could not be installed: tests that need them are skipped, the demo may not run")
+    numpy = "numpy==" + (ask(python, "import numpy; print(numpy.__version__)") or "*")  # torch works with it: it stays
+    if extra and not pip_install(python, *extra, numpy):
+        lacking = [one for one in extra if not pip_install(python, one, numpy)]  # the others are to be had without it
+        if lacking:
+            say(f"WARNING: {' '.join(lacking)} could not be installed: tests that need them are skipped, the demo may not run")
     extra = missing(python, OF_TORCH)
     if extra and not pip_install(python, "--no-deps", *extra):
         say(f"WARNING: {' '.join(extra)} could not be installed: tests that need them are skipped")
