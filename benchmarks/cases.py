@@ -1,4 +1,4 @@
-"""What is measured: workloads by name, tensors for them, and the passes, each a call that can be repeated.
+"""What is measured: workloads by name, and tensors for them.
 
 Coordinates keep away from kinks (whole and half pixels), by 0.05 pixel: there a rounding error flips a tap or a gradient, so
 that a result says nothing about the arithmetic. Which memory is visited, and in what order, stays as it was. The grids of
@@ -17,6 +17,11 @@ Sampler = Callable[..., Tensor]  # any function with the signature of torch.nn.f
 Call = Callable[[], Sequence[Tensor]]
 Pattern = Callable[["Workload", Generator], Tensor]  # a float64 grid (N, *out, dims)
 
+
+class NotMeasured(Exception):
+    """What this build of stn_cuda, or this torch, cannot do, or need not; the text is the row's reason."""
+
+
 KINK_DISTANCE = 0.05  # pixels
 SMOOTH_CELL = 16  # pixels between the independent displacements of a flow
 DISPLACEMENT = 3.0  # pixels, the standard deviation of a flow
@@ -26,7 +31,7 @@ DISPLACEMENT = 3.0  # pixels, the standard deviation of a flow
 
 def affine(workload: Workload, generator: Generator) -> Tensor:
     """A rotation by up to 45 degrees about the first two axes, scale 0.7 to 1.2 and a shift, one a sample: an STN's grids."""
-    batch, dims = workload.input_shape[0], workload.dims
+    batch, dims = workload.grid_batch, workload.dims
     angle, scale, *shift = torch.rand(2 + dims, batch, generator=generator, dtype=torch.float64)
     angle, scale = (angle - 0.5) * torch.pi / 2, 0.7 + 0.5 * scale
     theta = torch.zeros(batch, dims, dims + 1, dtype=torch.float64)
@@ -40,7 +45,7 @@ def affine(workload: Workload, generator: Generator) -> Tensor:
 def resize(workload: Workload, generator: Generator) -> Tensor:
     """The whole image, at the output's resolution."""
     dims = workload.dims
-    theta = torch.eye(dims, dims + 1, dtype=torch.float64).expand(workload.input_shape[0], dims, dims + 1)
+    theta = torch.eye(dims, dims + 1, dtype=torch.float64).expand(workload.grid_batch, dims, dims + 1)
     return _affine_grid(workload, theta)
 
 
@@ -48,19 +53,19 @@ def flow(workload: Workload, generator: Generator) -> Tensor:
     """The image moved by a smooth field of a few pixels: optical flow, registration."""
     dims = workload.dims
     coarse = [max(2, size // SMOOTH_CELL) for size in workload.out_size]
-    field = torch.randn(workload.input_shape[0], dims, *coarse, generator=generator, dtype=torch.float64)
+    field = torch.randn(workload.grid_batch, dims, *coarse, generator=generator, dtype=torch.float64)
     field = F.interpolate(field, workload.out_size, mode="trilinear" if dims == 3 else "bilinear", align_corners=True)
     return resize(workload, generator) + DISPLACEMENT * workload.pixel * field.movedim(1, -1)
 
 
 def scattered(workload: Workload, generator: Generator) -> Tensor:
     """Points anywhere in the image, in no order."""
-    shape = workload.input_shape[0], *workload.out_size, workload.dims
+    shape = workload.grid_batch, *workload.out_size, workload.dims
     return 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
 
 
 def _affine_grid(workload: Workload, theta: Tensor) -> Tensor:
-    size = [*workload.input_shape[:2], *workload.out_size]
+    size = [workload.grid_batch, workload.input_shape[1], *workload.out_size]
     return F.affine_grid(theta, size, align_corners=workload.align_corners)
 
 
@@ -73,6 +78,33 @@ def keep_from_kinks(grid: Tensor, in_size: Sequence[int], align_corners: bool) -
     return halves / (size - 1).clamp(min=1) - 1 if align_corners else (halves + 1) / size - 1
 
 
+# ---- torch's way of what it can't do in one call ------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class TorchWay:
+    """What a program does around torch's sampler."""
+
+    words: str
+    adapt: Callable[[Sampler], Sampler]
+
+
+def _casting(sampler: Sampler) -> Sampler:
+    return lambda input, grid, *options: sampler(input.to(grid.dtype), grid, *options).to(input.dtype)
+
+
+def _expanding(sampler: Sampler) -> Sampler:
+    def expanded(input: Tensor, grid: Tensor, *options: object) -> Tensor:
+        batch = max(input.shape[0], grid.shape[0])
+        return sampler(input.expand(batch, *input.shape[1:]), grid.expand(batch, *grid.shape[1:]), *options)
+
+    return expanded
+
+
+THE_SAME_CALL = TorchWay("", lambda sampler: sampler)
+CASTING = TorchWay("cast the image up, sample, cast down", _casting)
+EXPANDING = TorchWay("expand the one to all", _expanding)
+
+
 # ---- workloads ----------------------------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
@@ -80,7 +112,7 @@ class Tensors:
     """What the passes take."""
 
     input: Tensor  # [N, C, *in]
-    grid: Tensor  # [N, *out, dims]
+    grid: Tensor  # [N, *out, dims]; N may be 1 for all of the other's, here as in input
     grad_output: Tensor  # [N, C, *out]
     grad_grad_input: Tensor  # [N, C, *in]
     grad_grad_grid: Tensor  # [N, *out, dims]
@@ -111,6 +143,13 @@ class Workload:
     padding_mode: str = "zeros"
     align_corners: bool = False
     channels_last: bool = False
+    grids: int | None = None  # of another number than images; one of both is 1
+    grid_dtype: torch.dtype | None = None  # another than the image's
+    torch_way: TorchWay = THE_SAME_CALL
+
+    @property
+    def grid_batch(self) -> int:
+        return self.grids or self.input_shape[0]
 
     @property
     def dims(self) -> int:
@@ -134,12 +173,15 @@ class Workload:
         generator = torch.Generator().manual_seed(2015)
         grid = keep_from_kinks(self.pattern(self, generator), self.in_size, self.align_corners)
         input, grad_grad_input = (self._randn(self.input_shape, generator) for _ in range(2))
-        grad_output = self._randn((*self.input_shape[:2], *self.out_size), generator)
+        batch = max(self.grid_batch, self.input_shape[0])
+        grad_output = self._randn((batch, self.input_shape[1], *self.out_size), generator)
         # a pixel's worth each: with more of it a second derivative of a 16-bit workload is beyond float16's range
         grad_grad_grid = torch.randn(grid.shape, generator=generator) * self.pixel
-        input, grid, grad_output = (
-            tensor.to(device, self.dtype).requires_grad_() for tensor in (input, grid, grad_output))
-        return Tensors(input, grid, grad_output, *(x.to(device, self.dtype) for x in (grad_grad_input, grad_grad_grid)))
+        dtype, grid_dtype = self.dtype, self.grid_dtype or self.dtype
+        return Tensors(
+            input.to(device, dtype).requires_grad_(), grid.to(device, grid_dtype).requires_grad_(),
+            grad_output.to(device, dtype).requires_grad_(), grad_grad_input.to(device, dtype),
+            grad_grad_grid.to(device, grid_dtype))
 
     def _randn(self, shape: Sequence[int], generator: Generator) -> Tensor:
         """[N, C, *size] in the workload's memory format."""
@@ -149,16 +191,21 @@ class Workload:
         return tensor.to(memory_format=torch.channels_last if self.dims == 2 else torch.channels_last_3d)
 
 
+STN_ON_MNIST = Workload("STN on MNIST 256x1x28x28 f32", (256, 1, 28, 28), (28, 28), affine)
+FEATURES = Workload("features 8x64x56x56 f32", (8, 64, 56, 56), (56, 56), affine)
+VOLUME = Workload("volume 1x1x64^3 f32", (1, 1, 64, 64, 64), (64, 64, 64), flow, padding_mode="border", align_corners=True)
+BICUBIC = Workload("bicubic upscale 2x3x96x96 to 192x192 f32", (2, 3, 96, 96), (192, 192), resize, mode="bicubic")
+
 # The most valuable first: a time budget cuts the list from its end.
 WORKLOADS = (
-    Workload("STN on MNIST 256x1x28x28 f32", (256, 1, 28, 28), (28, 28), affine),
+    STN_ON_MNIST,
     Workload("flow, border 1x3x540x960 f32", (1, 3, 540, 960), (540, 960), flow, padding_mode="border", align_corners=True),
-    Workload("features 8x64x56x56 f32", (8, 64, 56, 56), (56, 56), affine),
+    FEATURES,
     Workload("10,000 points x 64 channels from 128x128 f32", (1, 64, 128, 128), (1, 10_000), scattered, align_corners=True),
-    Workload("volume 1x1x64^3 f32", (1, 1, 64, 64, 64), (64, 64, 64), flow, padding_mode="border", align_corners=True),
+    VOLUME,
     Workload("features, channels_last 8x64x56x56 f32", (8, 64, 56, 56), (56, 56), affine, channels_last=True),
     Workload("augmentation, reflection 32x3x64x64 f32", (32, 3, 64, 64), (64, 64), affine, padding_mode="reflection"),
-    Workload("bicubic upscale 2x3x96x96 to 192x192 f32", (2, 3, 96, 96), (192, 192), resize, mode="bicubic"),
+    BICUBIC,
     Workload("upscale 1x16x64x64 to 256x256 f32", (1, 16, 64, 64), (256, 256), resize, align_corners=True),
     Workload("minify 4x3x512x512 to 64x64 f32", (4, 3, 512, 512), (64, 64), resize),
     Workload("STN in bf16 16x3x64x64 bf16", (16, 3, 64, 64), (64, 64), affine, dtype=torch.bfloat16),
@@ -166,52 +213,14 @@ WORKLOADS = (
     Workload("label map, nearest 4x1x256x256 f32", (4, 1, 256, 256), (256, 256), affine, mode="nearest"),
     Workload("double precision 8x3x64x64 f64", (8, 3, 64, 64), (64, 64), affine, dtype=torch.float64),
 )
+
+# What torch has its own way of: whole steps in passes.py
+BF16_IMAGE = Workload("bf16 features, f32 grid 8x64x56x56", (8, 64, 56, 56), (56, 56), affine, dtype=torch.bfloat16,
+                      grid_dtype=torch.float32, torch_way=CASTING)
+F16_FRAME = Workload("f16 frame, f32 flow 1x3x540x960", (1, 3, 540, 960), (540, 960), flow, dtype=torch.float16,
+                     padding_mode="border", grid_dtype=torch.float32, torch_way=CASTING)
+ONE_IMAGE = Workload("one image, 64 grids 32x128x128 to 28x28 f32", (1, 32, 128, 128), (28, 28), affine, grids=64,
+                     torch_way=EXPANDING)
+ONE_GRID = Workload("one grid, 64 images 3x128x128 f32", (64, 3, 128, 128), (128, 128), affine, grids=1, torch_way=EXPANDING)
+
 CALL_OVERHEAD = Workload("call overhead 1x1x4x4 f32", (1, 1, 4, 4), (4, 4), affine)  # 16 locations: no arithmetic to speak of
-
-
-# ---- passes -------------------------------------------------------------------------------------------------------------
-
-def forward(sampler: Sampler, tensors: Tensors) -> Call:
-    """Without gradients."""
-    input, grid = tensors.input.detach(), tensors.grid.detach()
-    return lambda: (sampler(input, grid),)
-
-
-def forward_with_grad(sampler: Sampler, tensors: Tensors) -> Call:
-    return lambda: (sampler(tensors.input, tensors.grid),)
-
-
-def forward_and_backward(sampler: Sampler, tensors: Tensors) -> Call:
-    variables = tensors.input, tensors.grid
-    return lambda: torch.autograd.grad(sampler(*variables), variables, tensors.grad_output)
-
-
-def backward(sampler: Sampler, tensors: Tensors) -> Call:
-    """The gradients of input and grid; the forward was before."""
-    variables = tensors.input, tensors.grid
-    output = sampler(*variables)
-    return lambda: torch.autograd.grad(output, variables, tensors.grad_output, retain_graph=True)
-
-
-def double_backward(sampler: Sampler, tensors: Tensors) -> Call:
-    """The backward with ``create_graph=True`` and the backward of that; the forward was before.
-
-    Both, since nobody has the second without the first, and since a library is free to do its work in either.
-    """
-    variables = tensors.input, tensors.grid
-    output = sampler(*variables)
-
-    def call() -> Sequence[Tensor]:
-        gradients = torch.autograd.grad(output, variables, tensors.grad_output, create_graph=True)
-        cotangents = tensors.grad_grad_input, tensors.grad_grad_grid
-        # nearest may give the grid zeros that depend on nothing
-        pairs = [(gradient, cotangent) for gradient, cotangent in zip(gradients, cotangents) if gradient.requires_grad]
-        outputs, cotangents = zip(*pairs)
-        return torch.autograd.grad(outputs, (tensors.grad_output, *variables), cotangents, materialize_grads=True)
-
-    return call
-
-
-PASSES = {"forward": forward, "backward": backward, "double_backward": double_backward}
-OVERHEAD_PASSES = {
-    "forward, no grad": forward, "forward with grad": forward_with_grad, "forward + backward": forward_and_backward}

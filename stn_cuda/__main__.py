@@ -1,7 +1,12 @@
-"""``python -m stn_cuda``: what was built, which devices there are, a self-check, and its verdict as the exit status."""
+"""``python -m stn_cuda``: what was built, which devices there are, a self-check, and its verdict as the exit status.
+
+``python -m stn_cuda run script.py args...`` runs a program on stn_cuda (``_run``).
+"""
 from __future__ import annotations
 
+import argparse
 import itertools
+import os
 import sys
 
 import torch
@@ -9,13 +14,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import stn_cuda
-from stn_cuda import reference
+from stn_cuda import _run, reference
 
 # The check is for gross faults (a wrong build, a wrong torch), the test-suite for the rest: float64, so rounding is far below.
 TOLERANCE = 1e-9
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m stn_cuda", description="Without a command: prints the build and checks it against torch.")
+    commands = parser.add_subparsers(dest="command", metavar="run")
+    runner = commands.add_parser(
+        "run", usage="%(prog)s [-h] script.py | -m module [arguments ...]",
+        help="run a program with stn_cuda's functions under torch.nn.functional")
+    runner.add_argument("-m", dest="as_module", action="store_true", help="the program is a module, as in python -m module")
+    runner.add_argument("program", nargs=argparse.REMAINDER, help="a script or a module, and its own arguments")
+    options = parser.parse_args()
+    if options.command is None:
+        return self_check()
+    if not options.program:
+        runner.error("which program?")
+    target, *arguments = options.program
+    if not options.as_module and not os.path.isfile(target):
+        runner.error(f"there is no file {target!r}")
+    _run.run(target, arguments, options.as_module)
+    return 0
+
+
+def self_check() -> int:
     print(f"stn_cuda {stn_cuda.__version__} in torch {torch.__version__}, Python {sys.version.split()[0]}")
     for name, value in stn_cuda.build_info().items():
         print(f"  {name.replace('_', ' ')}: {value or 'none'}")
@@ -44,7 +70,8 @@ def check(device: torch.device) -> list[str]:
         theta = torch.eye(dims, dims + 1, dtype=torch.float64).repeat(2, 1, 1)
         theta = (theta + 0.3 * torch.randn(theta.shape, dtype=torch.float64, generator=generator)).to(device)
         results = []
-        judge = reference if dims == 3 and mode == "bicubic" and torch.__version__ < "2.15" else F  # torch has none before
+        torch_lacks = padding_mode == "circular" or (dims == 3 and mode == "bicubic" and torch.__version__ < "2.15")
+        judge = reference if torch_lacks else F
         for sampler, module in ((stn_cuda.grid_sample, stn_cuda), (judge.grid_sample, F)):
             arguments = input.clone().requires_grad_(), theta.clone().requires_grad_()
             grid = module.affine_grid(arguments[1], (2, 3, *(7, 8, 9)[3 - dims:]), align_corners=align_corners)

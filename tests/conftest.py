@@ -80,3 +80,15 @@ def sums_in_order(device: torch.device) -> Iterator[None]:
     torch.use_deterministic_algorithms(device.type == "cuda")
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def torch_functions_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For tests of stn_cuda.patch: each warns of what falls through anew, and leaves torch.nn.functional as it was."""
+    import callers  # here, since they import stn_cuda
+
+    from stn_cuda import _patched, patch
+
+    monkeypatch.setattr(_patched, "_named", set())
+    yield
+    assert callers.under_torch() == callers.TORCHS and not patch.enabled

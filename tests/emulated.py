@@ -15,6 +15,8 @@ BUILD = ROOT / "build" / f"temp.{sysconfig.get_platform()}-{sys.implementation.c
 
 # What `pytest --device emulated` leaves out, since it is of no device's kernels or of the CPU's alone
 NOT_OF_A_DEVICE = {
+    "test_benchmark_readme.py": "the figures of the README",
+    "test_benchmark_steps.py": "what the benchmarks measure",
     "test_benchmark_timing.py": "how the benchmarks measure",
     "test_benchmarks.py": "the benchmarks' own machinery",
     "test_cpu_backend.py": "instruction sets and threads of the CPU's kernels",
@@ -24,8 +26,10 @@ NOT_OF_A_DEVICE = {
     "test_mnist_data.py": "reading MNIST",
     "test_native.py": "native programs",
     "test_packaging.py": "the package's build",
+    "test_readme_table.py": "the text of the README",
     "test_reference.py": "the reference",
     "test_resources.py": "what the kernels' compiler reports",
+    "test_run.py": "programs in processes of their own",
     "test_threads.py": "the CPU's threads, and memory over thousands of calls",
     "test_warnings.py": "Python's warnings",
 }

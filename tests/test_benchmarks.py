@@ -20,7 +20,7 @@ from torch import Tensor
 import stn_cuda
 
 pytest.importorskip("tqdm", reason="the benchmark shows its progress with tqdm")
-from benchmarks import bench_sampler, cases, timing
+from benchmarks import bench_sampler, cases, passes, timing
 
 TINY = cases.Workload("tiny bilinear", (2, 3, 5, 6), (4, 3), cases.affine, padding_mode="border", align_corners=True)
 TINY_VOLUME = cases.Workload("tiny volume", (1, 2, 4, 5, 6), (3, 2, 2), cases.flow)
@@ -32,11 +32,17 @@ Run = Callable[..., SimpleNamespace]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keep_thread_count: None, capsys: pytest.CaptureFixture) -> Run:
-    """The command on given workloads, with arguments: its exit status, printed table and JSON."""
+    """The command on given workloads and steps, with arguments: its exit status, printed table and JSON."""
     monkeypatch.setattr(timing, "measure", SOON)
 
-    def run(workloads: Sequence[cases.Workload], *arguments: str) -> SimpleNamespace:
-        monkeypatch.setattr(bench_sampler, "WORKLOADS", tuple(workloads))
+    def run(
+        workloads: Sequence[cases.Workload],
+        *arguments: str,
+        steps: Sequence[passes.Step] = (),
+        second: Sequence[passes.Step] = (),
+    ) -> SimpleNamespace:
+        for name, value in {"WORKLOADS": workloads, "STEPS": steps, "SECOND_ORDER_STEPS": second}.items():
+            monkeypatch.setattr(bench_sampler, name, tuple(value))
         status = bench_sampler.main(["--device", "cpu", "--output", str(tmp_path), *arguments])
         text = capsys.readouterr().out
         written = json.loads((tmp_path / "bench_sampler.json").read_text())
@@ -50,7 +56,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keep_thread_count: None
 
 
 def test_names_are_unique_and_both_conventions_are_there() -> None:
-    assert len({workload.name for workload in cases.WORKLOADS}) == len(cases.WORKLOADS) >= 12
+    workloads = {*cases.WORKLOADS, *(step.workload for step in (*passes.STEPS, *passes.SECOND_ORDER_STEPS))}
+    assert len({workload.name for workload in workloads}) == len(workloads) and len(cases.WORKLOADS) >= 12
     assert {workload.align_corners for workload in cases.WORKLOADS} == {False, True}
 
 
@@ -73,6 +80,14 @@ def test_channels_last_reaches_input_and_cotangent() -> None:
         assert tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
+@pytest.mark.parametrize("images, grids, batch", [(1, 3, 3), (3, 1, 3)])
+def test_one_of_images_and_grids_may_be_alone(images: int, grids: int, batch: int) -> None:
+    workload = replace(TINY, input_shape=(images, 3, 5, 6), grids=grids, grid_dtype=torch.float64)
+    tensors = workload.tensors(CPU)
+    assert tensors.grid.shape == tensors.grad_grad_grid.shape == (grids, 4, 3, 2) and tensors.grid.dtype == torch.float64
+    assert tensors.grad_output.shape == (batch, 3, 4, 3) and tensors.input.dtype == tensors.grad_output.dtype == torch.float32
+
+
 def test_copies_have_the_values_and_the_strides_of_the_original() -> None:
     tensors = replace(TINY, channels_last=True).tensors(CPU)
     for one, two in zip(vars(tensors).values(), vars(tensors.clone()).values()):
@@ -88,7 +103,7 @@ def test_run_reports_every_pass_and_call_overhead(run: Run) -> None:
     assert result.status == 0, result.text
     assert [(row["workload"], row["pass_name"]) for row in result.rows] == [
         (workload.name, name) for workload in (TINY, TINY_VOLUME) for name in ("forward", "backward")
-    ] + [(cases.CALL_OVERHEAD.name, name) for name in cases.OVERHEAD_PASSES]
+    ] + [(cases.CALL_OVERHEAD.name, name) for name in passes.OVERHEAD_PASSES]
     for row in result.rows:
         assert row["verdict"] in ("faster", "equal", "slower") and row["our_peak_bytes"] > 0
         assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
@@ -99,13 +114,68 @@ def test_run_reports_every_pass_and_call_overhead(run: Run) -> None:
 
 @needs_torch_double_backward
 def test_second_derivatives_come_last(run: Run) -> None:
-    result = run([TINY, replace(TINY, name="tiny nearest", mode="nearest")], "--only", "tiny", "--time-budget", "100")
+    workloads = [TINY, replace(TINY, name="tiny nearest", mode="nearest")]
+    result = run(workloads, "--only", "tiny", "--time-budget", "100", second=[passes.second_of(TINY)])
     assert result.status == 0, result.text
-    assert [row["pass_name"] for row in result.rows] == [*["forward", "backward"] * 2, *["double_backward"] * 2]
+    names = [row["pass_name"] for row in result.rows]
+    assert names == [*["forward", "backward"] * 2, "forward + both backwards", *["double_backward"] * 2]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dtype": torch.bfloat16, "grid_dtype": torch.float32, "torch_way": cases.CASTING},
+        {"input_shape": (1, 3, 5, 6), "grids": 4, "torch_way": cases.EXPANDING},
+        {"grids": 1, "torch_way": cases.EXPANDING},
+    ],
+    ids=["mixed precision", "one image", "one grid"],
+)
+def test_what_torch_has_its_own_way_of_is_compared_with_that(run: Run, changed: dict[str, Any]) -> None:
+    workload = replace(TINY, name="tiny other", **changed)
+    result = run([], "--only", "tiny", steps=[passes.forward_of(workload), passes.both_of(workload)])
+    assert result.status == 0, result.text
+    assert [row["pass_name"] for row in result.rows] == ["forward", "forward + backward"]
+    for row in result.rows:
+        assert row["verdict"] in ("faster", "equal", "slower") and row["our_error"] <= row["allowed_error"]
+        assert row["torch_way"] == changed["torch_way"].words and row["torch_peak_bytes"] > 0
+    assert "## Whole steps" in result.text and f"| {changed['torch_way'].words} |" in result.text
+
+
+def test_a_step_holds_less_than_torchs_copies(run: Run) -> None:
+    """In bytes, which the profiler counts exactly: the copies, and a dense gradient of the expanded image."""
+    one_image = replace(TINY, input_shape=(1, 3, 50, 60), grids=16, torch_way=cases.EXPANDING)
+    mixed = replace(TINY, input_shape=(2, 3, 50, 60), dtype=torch.bfloat16, grid_dtype=torch.float32, torch_way=cases.CASTING)
+    result = run([], "--only", "tiny", steps=[passes.both_of(one_image), passes.forward_of(mixed)])
+    copies = 15 * 3 * 50 * 60 * 4, 2 * 3 * 50 * 60 * 4
+    for row, extra in zip(result.rows, copies, strict=True):
+        assert row["our_peak_bytes"] + extra <= row["torch_peak_bytes"]
+
+
+def test_a_deterministic_step_is_not_measured_on_the_cpu(run: Run) -> None:
+    result = run([], "--only", "tiny", steps=[passes.deterministic_of(TINY)])
+    assert result.status == 0 and "not measured: on the CPU gradients have the same bits always, unasked" in result.text
+
+
+def test_torchs_side_of_a_deterministic_step_is_without(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    """The row says so; here the switch is one that the CPU has."""
+    calls = []
+
+    def ours(sampler: Any, tensors: cases.Tensors) -> cases.Call:
+        calls.append("ours")
+        return passes.forward_and_backward(sampler, tensors)
+
+    step = replace(passes.deterministic_of(TINY), build=ours)
+    (row,) = run([], "--only", "tiny", steps=[step]).rows
+    assert calls == ["ours"] and row["verdict"] in ("faster", "equal", "slower")
+    assert row["torch_way"] == "any order of sums: it has no deterministic gradient of input"
 
 
 def broken(input: Tensor, grid: Tensor, *options: Any) -> Tensor:
     raise RuntimeError("the kernel | has failed")
+
+
+def refused(input: Tensor, grid: Tensor, *options: Any) -> Tensor:
+    raise RuntimeError("what this row needs is not implemented")
 
 
 @pytest.mark.parametrize(
@@ -115,8 +185,9 @@ def broken(input: Tensor, grid: Tensor, *options: Any) -> Tensor:
         (lambda input, grid, *options: F.grid_sample(input, grid.detach() * 0.01 + grid * 0.99, *options), "backward"),
         (lambda input, grid, *options: F.grid_sample(input, grid, *options) * math.nan, "forward"),
         (broken, "forward"),
+        (refused, "forward"),  # what a build lacks is a NotImplementedError; these words alone excuse nothing
     ],
-    ids=["value", "gradient", "nan", "exception"],
+    ids=["value", "gradient", "nan", "exception", "words"],
 )
 def test_a_wrong_result_is_told_and_not_timed(
     monkeypatch: pytest.MonkeyPatch, run: Run, sampler: Callable[..., Tensor], name: str

@@ -1,24 +1,30 @@
-"""The README's Python blocks run, one after another in one program, and its own test passes."""
+"""The Python blocks of the README and of docs/ run, each page's one after another in one program, and their own tests pass."""
 
 from __future__ import annotations
 
+import linecache
 import re
 import textwrap
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_every_block_of_the_readme_runs() -> None:
-    blocks = re.findall(r"^( *)```python\n(.*?)^ *```", README.read_text(), re.MULTILINE | re.DOTALL)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
+@pytest.mark.parametrize("page", ["README.md", "docs/migration.md"])
+def test_every_block_of_the_page_runs(page: str, torch_functions_as_before: None) -> None:
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"^( *)```python\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     if not blocks:
-        pytest.fail("the README has no Python block")
-    program: dict[str, object] = {}
-    for _, block in blocks:
-        exec(compile(textwrap.dedent(block), str(README), "exec"), program)
+        pytest.fail(f"{page} has no Python block")
+    program: dict[str, object] = {"__name__": "page"}
+    for number, (_, block) in enumerate(blocks):
+        source, name = textwrap.dedent(block), f"{page}, block {number}"
+        linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name  # torch.jit.script reads it there
+        exec(compile(source, name, "exec"), program)
     checks = [name for name in program if name.startswith("test_")]
-    assert checks
+    assert checks or page != "README.md"
     for name in checks:
         program[name]()  # type: ignore[operator]

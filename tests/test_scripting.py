@@ -1,4 +1,4 @@
-"""torch.jit.script of stn_cuda.patch's functions: values, gradients, saving, loading, errors."""
+"""torch.jit.script of stn_cuda.scripting: values, gradients, saving, loading, errors."""
 
 import io
 
@@ -9,17 +9,17 @@ from cases import ALIGN_CORNERS, MODES, PADDING_MODES, TORCH_HAS_TRICUBIC, Case
 from routed import assert_not_zero, assert_same, gradients
 
 import stn_cuda
-from stn_cuda import _C, patch
+from stn_cuda import _C, scripting
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
 
 
 def sample(input: torch.Tensor, grid: torch.Tensor, mode: str, padding_mode: str, align_corners: bool | None):
-    return patch.grid_sample(input, grid, mode, padding_mode, align_corners)
+    return scripting.grid_sample(input, grid, mode, padding_mode, align_corners)
 
 
 def make_grid(theta: torch.Tensor, align_corners: bool | None):
-    return patch.affine_grid(theta, [2, 1, 3, 4], align_corners)
+    return scripting.affine_grid(theta, [2, 1, 3, 4], align_corners)
 
 
 class Transformer(torch.nn.Module):
@@ -28,8 +28,8 @@ class Transformer(torch.nn.Module):
         self.theta = torch.nn.Parameter(torch.tensor([[[0.9, 0.1, 0.05], [-0.1, 1.1, 0.0]]]))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        grid = patch.affine_grid(self.theta.expand(image.shape[0], 2, 3), image.shape, False)
-        return patch.grid_sample(image, grid, align_corners=False)
+        grid = scripting.affine_grid(self.theta.expand(image.shape[0], 2, 3), image.shape, False)
+        return scripting.grid_sample(image, grid, align_corners=False)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def scripted():
 
 
 @pytest.mark.parametrize("align_corners", ALIGN_CORNERS)
-@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+@pytest.mark.parametrize("padding_mode", (*PADDING_MODES, "circular"))
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dims", (2, 3))
 def test_scripted_sampler_equals_torchs(dims, mode, padding_mode, align_corners, scripted, device):
@@ -46,13 +46,14 @@ def test_scripted_sampler_equals_torchs(dims, mode, padding_mode, align_corners,
     case = Case(dims, mode, padding_mode, align_corners)
     tensors = case.tensors(device, torch.float64, away_from_kinks=True)
     actual = gradients(lambda input, grid: scripted(input, grid, mode, padding_mode, align_corners), tensors)
-    judge = stn_cuda.grid_sample if (dims, mode) == (3, "bicubic") and not TORCH_HAS_TRICUBIC else F.grid_sample
+    torch_lacks = padding_mode not in PADDING_MODES or ((dims, mode) == (3, "bicubic") and not TORCH_HAS_TRICUBIC)
+    judge = stn_cuda.grid_sample if torch_lacks else F.grid_sample
     assert actual[0].any()
     assert_same(actual, gradients(case.bind(judge), tensors))
 
 
 def test_scripts_name_every_mode():
-    assert set(MODES) == set(_C.INTERPOLATION_MODES) and set(PADDING_MODES) == set(_C.PADDING_MODES)
+    assert set(MODES) == set(_C.INTERPOLATION_MODES) and {*PADDING_MODES, "circular"} == set(_C.PADDING_MODES)
 
 
 @pytest.mark.parametrize("align_corners", (None, *ALIGN_CORNERS))
@@ -79,7 +80,7 @@ def test_scripted_saved_and_loaded_module_trains(device):
 
 @pytest.mark.parametrize("arguments, said", [
     (("cubic", "zeros"), "mode to be one of bilinear, nearest, bicubic, got cubic"),
-    (("bilinear", "edge"), "padding_mode to be one of zeros, border, reflection, got edge")])
+    (("bilinear", "edge"), "padding_mode to be one of zeros, border, reflection, circular, got edge")])
 def test_unknown_names_are_refused_in_a_script(arguments, said, scripted, device):
     tensors = Case(2, "bilinear", "zeros", False).tensors(device, torch.float32, away_from_kinks=True)
     with pytest.raises(Exception, match=said):
@@ -95,19 +96,20 @@ def test_wrong_shapes_are_refused_in_a_script(scripted, device):
 @pytest.mark.parametrize("size", [[1, 1, 0, 3], [1, 0, 2, 3], [1, 1, -2, 3]], ids=str)
 def test_an_empty_size_is_refused_in_a_script(size, device):
     with pytest.raises(Exception, match="size with positive entries only"):
-        torch.jit.script(patch.affine_grid)(torch.ones(1, 2, 3, device=device), size, False)
+        torch.jit.script(scripting.affine_grid)(torch.ones(1, 2, 3, device=device), size, False)
 
 
 def test_outside_a_script_they_are_the_public_functions(device):
     tensors = Case(2, "bilinear", "zeros", False).tensors(device, torch.float64, away_from_kinks=True)
-    assert torch.equal(patch.grid_sample(*tensors, align_corners=False), stn_cuda.grid_sample(*tensors, align_corners=False))
+    expected = stn_cuda.grid_sample(*tensors, align_corners=False)
+    assert torch.equal(scripting.grid_sample(*tensors, align_corners=False), expected)
     with pytest.warns(UserWarning, match="align_corners=False"):
-        patch.grid_sample(*tensors)
+        scripting.grid_sample(*tensors)
     theta = torch.eye(2, 3, device=device)[None]
     size = (1, 1, 2, 2)
-    assert torch.equal(patch.affine_grid(theta, size, False), stn_cuda.affine_grid(theta, size, False))
+    assert torch.equal(scripting.affine_grid(theta, size, False), stn_cuda.affine_grid(theta, size, False))
     with pytest.raises(ValueError, match="mode"):
-        patch.grid_sample(*tensors, mode="cubic", align_corners=False)
+        scripting.grid_sample(*tensors, mode="cubic", align_corners=False)
 
 
 MIXES = [(torch.bfloat16, torch.float32), (torch.float16, torch.float16), (torch.float32, torch.float32)]

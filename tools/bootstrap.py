@@ -24,6 +24,7 @@ BUILD = {"setuptools": "setuptools>=70", "wheel": "wheel", "ninja": "ninja", "py
          "numpy": "numpy", "pytest": "pytest"}
 EXTRA = {"scipy": "scipy", "cv2": "opencv-python-headless", "hypothesis": "hypothesis", "psutil": "psutil",
          "expecttest": "expecttest", "matplotlib": "matplotlib", "tqdm": "tqdm", "sklearn": "scikit-learn"}
+OF_TORCH = {"kornia": "kornia", "kornia_rs": "kornia_rs"}  # installed without what they require, torch: that stays as it is
 LINT = {"ruff": "ruff", "mypy": "mypy"}
 
 
@@ -105,7 +106,7 @@ def as_it_is():
         sys.exit(f"bootstrap: {python} lacks {' '.join(lacking)}, and nothing is installed here; `make build` installs it, or "
                  "name a Python that has it: make PY=/path/to/python gpu")
     version, _ = check_torch(python)
-    if extra := missing(python, EXTRA):
+    if extra := missing(python, EXTRA | OF_TORCH):
         say(f"without {' '.join(extra)}: tests that need them are skipped")
     say(f"{python}: torch {version}")
     return python
@@ -132,6 +133,9 @@ def main():
         lacking = [one for one in extra if not pip_install(python, one, numpy)]  # the others are to be had without it
         if lacking:
             say(f"WARNING: {' '.join(lacking)} could not be installed: tests that need them are skipped, the demo may not run")
+    extra = missing(python, OF_TORCH)
+    if extra and not pip_install(python, "--no-deps", *extra):
+        say(f"WARNING: {' '.join(extra)} could not be installed: tests that need them are skipped")
     if cuda and has_gpu() and not (shutil.which("nvcc") or os.path.exists("/usr/local/cuda/bin/nvcc")
                                    or os.environ.get("CUDA_HOME")):
         pip_install(python, f"cuda-toolkit[nvcc,cccl,cudart]=={cuda}.*")

@@ -48,7 +48,8 @@ struct Axis {
 template <typename value_t, typename scalar_t>
 STN_HOST_DEVICE value_t unnormalize(value_t coordinate, const Axis<scalar_t>& axis) {
   const value_t pixel = (coordinate + scalar_t(1)) * axis.scale - axis.shift;
-  return axis.in_pixels ? coordinate : axis.has_extent ? pixel : broadcast<value_t>(0);  // branches on the call, not on data
+  const value_t given = coordinate + scalar_t(0);  // -0 becomes 0, as it does in normalised coordinates
+  return axis.in_pixels ? given : axis.has_extent ? pixel : broadcast<value_t>(0);  // branches on the call, not on data
 }
 
 /// NOTE [ Non-finite coordinates ]

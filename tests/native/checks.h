@@ -68,6 +68,14 @@ scalar_t any_coordinate(Random& random) {
   }
 }
 
+/// All axes of a call padded alike.
+inline void pad_alike(stn::SampleCall& call, stn::PaddingMode padding) {
+  for (stn::PaddingMode& axis : call.padding) axis = padding;
+}
+
+/// Every image has its own input and grid.
+inline void set_batch(stn::SampleCall& call, int64_t batch) { call.batch = call.input_batch = call.grid_batch = batch; }
+
 /// f(integral_constant of dims, of mode, a Padding<mode>{} or RuntimePadding{}, the padding mode) for everything that is built.
 template <typename F>
 void for_each_case(F&& f) {
@@ -76,7 +84,11 @@ void for_each_case(F&& f) {
       for (const auto& padding : stn::kPaddingModes) {
         stn::dispatch_dims(dims, [&](auto d) {
           stn::dispatch<stn::kInterpolationModes>(mode.value, [&](auto m) {
-            stn::dispatch_padding<decltype(m)::value>(padding.value, [&](auto pad) { f(d, m, pad, padding.value); });
+            stn::SampleCall call{};
+            call.dims = dims;
+            pad_alike(call, padding.value);
+            stn::dispatch_padding<decltype(m)::value>(call, [&](auto pad) { f(d, m, pad, padding.value); });
+            if (stn::Interpolation<decltype(m)::value>::kPadsCoordinate) f(d, m, stn::RuntimePadding{}, padding.value);
           });
         });
       }

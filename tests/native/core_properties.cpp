@@ -88,9 +88,9 @@ struct Buffers {
 
   Buffers(Random& random, int dims, CoordinateConvention coordinates, PaddingMode padding) {
     call.dims = dims;
-    call.padding = padding;
+    pad_alike(call, padding);
     call.coordinates = coordinates;
-    call.batch = 1 + random.below(2);
+    set_batch(call, 1 + random.below(2));
     call.channels = 1 + random.below(3);
     call.locations = 1 + random.below(40);
     int64_t plane = 1;

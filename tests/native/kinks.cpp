@@ -22,12 +22,14 @@ void check_axis(PaddingMode padding, CoordinateConvention convention, int64_t si
   const auto axis = Axis<scalar_t>::make(size, convention, padding);
   SampleCall call{};
   call.dims = 1, call.size[0] = size;
-  call.mode = kMode, call.padding = padding, call.coordinates = convention;
+  call.mode = kMode, call.coordinates = convention;
+  pad_alike(call, padding);
   for (int64_t quarter = -12 * size; quarter <= 16 * size; ++quarter) {
     const double pixel = double(quarter) / 4;  // exact, and so is the coordinate on these sizes
-    const double coordinate = !centres   ? (2 * pixel + 1) / double(size) - 1
-                              : size > 1 ? 2 * pixel / double(size - 1) - 1
-                                         : pixel;
+    const double coordinate = axis.in_pixels ? pixel
+                              : !centres     ? (2 * pixel + 1) / double(size) - 1
+                              : size > 1     ? 2 * pixel / double(size - 1) - 1
+                                             : pixel;
     const bool whole = quarter % 4 == 0 || !axis.has_extent;
     Weights expected, got;
     for (const definition::Tap& tap : definition::taps(coordinate, 0, call)) {

@@ -25,9 +25,10 @@ void check_tiles(Random& random, PaddingMode padding) {
     for (const int count : {1, 5, 31, cpu::kTile}) {
       SampleCall call{};
       call.dims = kDims;
-      call.padding = padding;
+      pad_alike(call, padding);
       call.coordinates = convention.value;
-      call.batch = call.channels = 1;
+      set_batch(call, 1);
+      call.channels = 1;
       call.locations = count;
       int64_t plane = 1;
       for (int e = 0; e < kDims; ++e) {

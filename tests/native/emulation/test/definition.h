@@ -10,7 +10,8 @@
 
 namespace definition {
 
-/// A pixel on one axis; index -1 is outside, where zeros are read. weight[d] is the d-th derivative by the coordinate.
+/// A pixel on one axis; index -1 is outside, where zeros or the fill value are read. weight[d] is the d-th derivative by the
+/// coordinate.
 struct Tap {
   int64_t index;
   double weight[3];
@@ -29,42 +30,47 @@ inline double cubic(double distance, int d) {
 inline double pad(double x, int64_t size, stn::PaddingMode padding, stn::CoordinateConvention convention, double& slope) {
   const double last = double(size - 1);
   if (padding == stn::PaddingMode::kZeros) return x;
+  if (padding == stn::PaddingMode::kCircular) return x - double(size) * std::floor(x / double(size));
   if (padding == stn::PaddingMode::kReflection) {
     const bool centres = convention == stn::CoordinateConvention::kCentres;
     const double low = centres ? 0 : -0.5, high = centres ? last : last + 0.5;
     if (low == high) return slope = 0;
     for (; x < low || x > high; slope = -slope) x = x < low ? 2 * low - x : 2 * high - x;
   }
-  if (x <= 0 || x >= last) slope = 0;
+  if (x <= 0 || x >= last) slope = 0;  // clamped: border, and reflection's half pixel
   return std::fmin(std::fmax(x, 0), last);
 }
 
 /// The taps of one axis.
 inline std::vector<Tap> taps(double coordinate, int axis, const stn::SampleCall& call) {
   const int64_t size = call.size[axis];
+  const stn::PaddingMode padding = call.padding[axis];
   const bool centres = call.coordinates == stn::CoordinateConvention::kCentres;
   double slope = double(centres ? size - 1 : size) / 2, unused = 1;
   double x = centres ? (coordinate + 1) / 2 * double(size - 1) : ((coordinate + 1) * double(size) - 1) / 2;
+  if (call.coordinates == stn::CoordinateConvention::kPixels) x = coordinate, slope = 1;
   if (centres && size == 1) x = 0;
+  const bool centre_inside = x >= -0.5 && x < double(size) - 0.5;
+  if (call.fill.data && padding == stn::PaddingMode::kBorder && !centre_inside) return {{-1, {1, 0, 0}}};
   if (!(std::fabs(x) < 2147483648.0)) {  // NaN, infinite or beyond int range
-    if (call.padding == stn::PaddingMode::kZeros) return {};
+    if (padding == stn::PaddingMode::kZeros) return {{-1, {1, 0, 0}}};
     x = x > 0 ? double(size - 1) : 0;
     slope = 0;
   }
   std::vector<Tap> result;
   const auto add = [&](double position, double weight, double first, double second) {
+    if (padding == stn::PaddingMode::kCircular && position >= double(size)) position -= double(size);
     const bool inside = position >= 0 && position <= double(size - 1);
     result.push_back({inside ? int64_t(position) : -1, {weight, first * slope, second * slope * slope}});
   };
   if (call.mode == stn::InterpolationMode::kBicubic) {
     for (int k = -1; k <= 2; ++k) {
       const double position = std::floor(x) + k, distance = x - position;
-      add(pad(position, size, call.padding, call.coordinates, unused), cubic(distance, 0), cubic(distance, 1),
-          cubic(distance, 2));
+      add(pad(position, size, padding, call.coordinates, unused), cubic(distance, 0), cubic(distance, 1), cubic(distance, 2));
     }
     return result;
   }
-  x = pad(x, size, call.padding, call.coordinates, slope);
+  x = pad(x, size, padding, call.coordinates, slope);
   const double low = std::floor(x);
   if (call.mode == stn::InterpolationMode::kNearest) {
     add(std::nearbyint(x), 1, 0, 0);
@@ -75,13 +81,14 @@ inline std::vector<Tap> taps(double coordinate, int axis, const stn::SampleCall&
   return result;
 }
 
-/// An element of the image that a location reads.
+/// An element of the image that a location reads; or, where `outside`, the fill value.
 struct Pixel {
+  bool outside;
   int64_t index[stn::kMaxDims];
   double weight, first[stn::kMaxDims], second[stn::kMaxDims][stn::kMaxDims];
 };
 
-/// f(pixel) for the tensor product of the axes' taps, without those that are outside.
+/// f(pixel) for the tensor product of the axes' taps. Those outside are left out where there is no fill value.
 template <typename F>
 void for_each_pixel(const double (&coordinate)[stn::kMaxDims], const stn::SampleCall& call, F&& f) {
   static const std::vector<Tap> kNoAxis{{0, {1, 0, 0}}};
@@ -91,13 +98,14 @@ void for_each_pixel(const double (&coordinate)[stn::kMaxDims], const stn::Sample
     for (const Tap& y : axis[1]) {
       for (const Tap& x : axis[0]) {
         const Tap* tap[] = {&x, &y, &z};
-        if (x.index < 0 || y.index < 0 || z.index < 0) continue;
+        const bool outside = x.index < 0 || y.index < 0 || z.index < 0;
+        if (outside && !call.fill.data) continue;
         const auto product = [&](int e, int g) {  // differentiated along these axes (-1: along none)
           double result = 1;
           for (int a = 0; a < stn::kMaxDims; ++a) result *= tap[a]->weight[(a == e) + (a == g)];
           return result;
         };
-        Pixel pixel{{x.index, y.index, z.index}, product(-1, -1), {}, {}};
+        Pixel pixel{outside, {x.index, y.index, z.index}, product(-1, -1), {}, {}};
         for (int e = 0; e < call.dims; ++e) {
           pixel.first[e] = product(e, -1);
           for (int g = 0; g < call.dims; ++g) pixel.second[e][g] = product(e, g);

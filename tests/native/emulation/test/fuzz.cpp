@@ -10,6 +10,7 @@
 
 #include "emulation.h"
 #include "fuzz_affine_grid.h"
+#include "fuzz_fill.h"
 
 using namespace stn;
 
@@ -25,6 +26,7 @@ double coordinate_off_kinks(Random& random, int64_t size, CoordinateConvention c
     return far[random.below(std::size(far))];
   }
   const double pixel = double(random.below(4 * size + 8)) * 0.5 - double(size) * 0.5 - 2 + 0.15 + 0.2 * random.uniform();
+  if (convention == CoordinateConvention::kPixels) return pixel;
   const bool centres = convention == CoordinateConvention::kCentres;
   if (centres && size == 1) return random.uniform() * 4 - 2;
   return centres ? 2 * pixel / double(size - 1) - 1 : (2 * pixel + 1) / double(size) - 1;
@@ -37,9 +39,13 @@ class Sampling {
     call_.dims = draw_dims(random);
     call_.dtype = draw_dtype(random);
     call_.mode = any_of(random, kInterpolationModes);
-    call_.padding = any_of(random, kPaddingModes);
+    const bool alike = random.below(2);
+    for (PaddingMode& axis : call_.padding) axis = any_of(random, kPaddingModes);
+    if (alike) pad_alike(call_, call_.padding[0]);
+    filled_ = random.below(3) == 0;
     call_.coordinates = any_of(random, kCoordinateConventions);
-    call_.batch = 1 + random.below(3);
+    set_batch(call_, 1 + random.below(3));
+    if (random.below(4) == 0) (random.below(2) ? call_.input_batch : call_.grid_batch) = 1;
     call_.channels = 1 + random.below(20);
     draw_sizes(random, call_.dims, kElements / (call_.batch * call_.channels) + 1, call_.size);
     const double taps = std::pow(call_.mode == InterpolationMode::kBicubic ? 4 : 2, call_.dims);
@@ -55,9 +61,10 @@ class Sampling {
     const ScalarType computed = computed_in(call_.dtype);
     const auto dtype = [&] { return random_.below(2) ? computed : call_.dtype; };
     const auto number = [&] { return random_.uniform() * 2 - 1; };
-    const std::vector<int64_t> image{call_.batch, call_.channels, call_.size[0], call_.size[1], call_.size[2]};
+    const std::vector<int64_t> image{call_.input_batch, call_.channels, call_.size[0], call_.size[1], call_.size[2]};
     const std::vector<int64_t> outputs{call_.batch, call_.channels, call_.locations};
-    const std::vector<int64_t> grids{call_.batch, call_.dims, call_.locations};
+    const std::vector<int64_t> grids{call_.grid_batch, call_.dims, call_.locations};
+    const std::vector<int64_t> fills{random_.below(2) ? call_.batch : 1, call_.channels};
     const auto zero = [] { return 0.0; };
     const auto input = [&](const char* name, std::optional<Strided>& to, ScalarType type, const std::vector<int64_t>& shape) {
       to.emplace(array(name, random_, type, shape, Role::kInput)).fill(number);
@@ -75,6 +82,8 @@ class Sampling {
     if (mask & 3 || (second && random_.below(2))) input("grad_output", grad_output_, dtype(), outputs);
     if (second && random_.below(4)) input("tangent_input", tangent_input_, call_.dtype, image);
     if (second && random_.below(4)) input("tangent_grid", tangent_grid_, computed, grids);
+    if (filled_) input("fill", fill_, computed, fills);
+    if (filled_ && second && random_.below(4)) input("tangent_fill", tangent_fill_, computed, fills);
 
     call_.input = image_array(input_);
     call_.grid = location_array(grid_, computed);
@@ -85,6 +94,14 @@ class Sampling {
     call_.tangent_input = image_array(tangent_input_);
     call_.tangent_grid = location_array(tangent_grid_, computed);
     call_.grad_grad_output = location_array(grad_grad_output_, call_.dtype);
+    call_.fill = channel_array(fill_);
+    call_.tangent_fill = channel_array(tangent_fill_);
+    for (ImageArray* image : {&call_.input, &call_.grad_input, &call_.tangent_input}) {
+      if (call_.input_batch == 1) image->batch_stride = 0;
+    }
+    for (LocationArray* array : {&call_.grid, &call_.grad_grid, &call_.tangent_grid}) {
+      if (call_.grid_batch == 1) array->batch_stride = 0;
+    }
     const bool deterministic = random_.below(2);
     const int64_t atomics_before = int64_t(emulation::counters().atomics);
     const int error = with_any_indices(random_, [&] {
@@ -113,13 +130,22 @@ class Sampling {
     if (call_.dims > 1 && grid_->strides[1] == 0) judged_ = false;
   }
 
-  double load(const std::optional<Strided>& array, int64_t n, int64_t c, int64_t p) const {
-    return array ? array->load(array->offset(n, c, p)) : 0;
+  /// Of image n, or of the one that there is for all.
+  template <typename... indices_t>
+  static double load(const std::optional<Strided>& array, int64_t n, indices_t... indices) {
+    return array ? array->load(array->offset(n % array->shape[0], indices...)) : 0;
+  }
+
+  static ChannelArray channel_array(const std::optional<Strided>& array) {
+    if (!array) return {};
+    return {array->data(), array->shape[0] == 1 ? 0 : array->strides[0], array->strides[1]};
   }
 
   /// The definition of all results, csrc/README.md, "Second derivatives".
   void check(bool second) {
-    Expected output(batch_of(call_.channels)), grad_input(input_->count()), grad_grid(batch_of(call_.dims)), grad_grad = output;
+    const int64_t locations = call_.locations;
+    Expected output(call_.batch * call_.channels * locations), grad_input(input_->count()),
+        grad_grid(call_.grid_batch * call_.dims * locations), grad_grad = output;
     for (int64_t n = 0; n < call_.batch && judged_; ++n) {
       for (int64_t p = 0; p < call_.locations; ++p) {
         double coordinate[kMaxDims] = {}, tangent[kMaxDims] = {}, scale = 1, along = 0;
@@ -135,22 +161,22 @@ class Sampling {
         definition::for_each_pixel(coordinate, call_, [&](const definition::Pixel& pixel) {
           const auto* at = pixel.index;
           double slope = 0;
-          additions_ += call_.channels;
+          if (!pixel.outside) additions_ += call_.channels;
           for (int e = 0; e < call_.dims; ++e) slope += tangent[e] * pixel.first[e];
           for (int64_t c = 0; c < call_.channels; ++c) {
-            const double value = input_->load(input_->offset(n, c, at[0], at[1], at[2]));
-            const double moved = tangent_input_ ? tangent_input_->load(tangent_input_->offset(n, c, at[0], at[1], at[2])) : 0;
+            const double value = pixel.outside ? load(fill_, n, c) : load(input_, n, c, at[0], at[1], at[2]);
+            const double moved = pixel.outside ? load(tangent_fill_, n, c) : load(tangent_input_, n, c, at[0], at[1], at[2]);
             const double g = load(grad_output_, n, c, p);
-            const int64_t to_output = (n * call_.channels + c) * call_.locations + p;
+            const int64_t to_output = (n * call_.channels + c) * locations + p, m = n % call_.input_batch;
             output.add(to_output, pixel.weight * value, weight);
             grad_grad.add(to_output, pixel.weight * moved + slope * value, weight + along * first);
             const int64_t area = call_.size[1] * call_.size[2];
-            const int64_t to_input = ((n * call_.channels + c) * call_.size[0] + at[0]) * area + at[1] * call_.size[2] + at[2];
-            grad_input.add(to_input, g * (second ? slope : pixel.weight), second ? along * first : weight);
+            const int64_t to_input = ((m * call_.channels + c) * call_.size[0] + at[0]) * area + at[1] * call_.size[2] + at[2];
+            if (!pixel.outside) grad_input.add(to_input, g * (second ? slope : pixel.weight), second ? along * first : weight);
             for (int e = 0; e < call_.dims; ++e) {
               double bend = pixel.first[e] * (second ? moved : value);
               for (int d = 0; d < call_.dims && second; ++d) bend += tangent[d] * pixel.second[e][d] * value;
-              grad_grid.add((n * call_.dims + e) * call_.locations + p, g * bend, first + along * second_);
+              grad_grid.add((n % call_.grid_batch * call_.dims + e) * locations + p, g * bend, first + along * second_);
             }
           }
         });
@@ -160,7 +186,9 @@ class Sampling {
                                       {&grid_, "grid"},
                                       {&grad_output_, "grad_output"},
                                       {&tangent_input_, "tangent_input"},
-                                      {&tangent_grid_, "tangent_grid"}}) {
+                                      {&tangent_grid_, "tangent_grid"},
+                                      {&fill_, "fill"},
+                                      {&tangent_fill_, "tangent_fill"}}) {
       if (*array) (*array)->check_untouched(name);
     }
     if (output_) check_result(*output_, output, judged_, "output");
@@ -169,14 +197,12 @@ class Sampling {
     if (grad_grad_output_) check_result(*grad_grad_output_, grad_grad, judged_, "grad_grad_output");
   }
 
-  int64_t batch_of(int64_t components) const { return call_.batch * components * call_.locations; }
-
   Random& random_;
   SampleCall call_{};
-  bool judged_;
+  bool judged_, filled_;
   int64_t additions_ = 0;  // to grad_input, in a backward
   std::optional<Strided> input_, grid_, output_, grad_output_, grad_input_, grad_grid_, tangent_input_, tangent_grid_;
-  std::optional<Strided> grad_grad_output_;
+  std::optional<Strided> grad_grad_output_, fill_, tangent_fill_;
 };
 
 }  // namespace
@@ -193,6 +219,8 @@ int main(int count, char** arguments) {
     emulation::set_seed(random.below(4) * random.bits());
     if (random.below(5) == 0) {
       check_affine_grid(random);
+    } else if (random.below(12) == 0) {
+      check_fill_gradient(random);
     } else {
       Sampling(random).run();
     }

@@ -44,8 +44,10 @@ void check_sampling() {
   }
   SampleCall call{};
   call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest;
-  call.padding = PaddingMode::kBorder, call.coordinates = CoordinateConvention::kCentres;
-  call.batch = 2, call.channels = 1, call.locations = 4, call.size[0] = call.size[1] = 2;
+  call.coordinates = CoordinateConvention::kCentres;
+  pad_alike(call, PaddingMode::kBorder);
+  set_batch(call, 2);
+  call.channels = 1, call.locations = 4, call.size[0] = call.size[1] = 2;
   call.input = {input.data(), kFar, 4, {1, 2}};
   call.grid = {const_cast<float*>(grid), 0, 2, 1};
   call.output = {output, 4, 1, 4};
@@ -69,8 +71,10 @@ void check_many_planes() {
   std::vector<float> grad_output(kBatch * kChannels * kLocations), grad_input(kBatch * kChannels), grid(2 * kLocations);
   for (std::size_t k = 0; k < grad_output.size(); ++k) grad_output[k] = float(k);
   SampleCall call{};
-  call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest, call.padding = PaddingMode::kBorder;
-  call.batch = kBatch, call.channels = kChannels, call.locations = kLocations, call.size[0] = call.size[1] = 1;
+  call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest;
+  pad_alike(call, PaddingMode::kBorder);
+  set_batch(call, kBatch);
+  call.channels = kChannels, call.locations = kLocations, call.size[0] = call.size[1] = 1;
   call.input = {grad_input.data(), kChannels, 1, {1, 1}};  // not read
   call.grid = {grid.data(), 0, 2, 1};
   call.grad_output = {grad_output.data(), kChannels * kLocations, 1, kLocations};

@@ -67,7 +67,8 @@ SampleCall any_call(Random& random, int bits) {
   static char something;
   SampleCall call{};
   call.dims = 1 + int(random.below(kMaxDims));
-  call.batch = 1 + any_number(random, bits / 2), call.channels = 1 + any_number(random, bits / 2);
+  set_batch(call, 1 + any_number(random, bits / 2));
+  call.channels = 1 + any_number(random, bits / 2);
   call.locations = 1 + any_number(random, bits / 2);
   for (int e = 0; e < call.dims; ++e) call.size[e] = 1 + any_number(random, bits / 2);
   const auto stride = [&] { return any_number(random, bits); };

@@ -43,8 +43,9 @@ void compare(F&& run) {
 void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, int64_t channels, int dims) {
   SampleCall call{};
   call.dtype = dtype, call.mode = mode, call.dims = dims;
-  call.padding = kPaddingModes[random.below(std::size(kPaddingModes))].value;
-  call.batch = 2, call.channels = channels, call.locations = 300;
+  pad_alike(call, kPaddingModes[random.below(std::size(kPaddingModes))].value);
+  set_batch(call, 2);
+  call.channels = channels, call.locations = 300;
   int64_t size[kMaxDims] = {1, 1, 1};
   for (int e = 0; e < dims; ++e) size[e] = 3 + e;
   std::copy_n(size, kMaxDims, call.size);

@@ -162,9 +162,11 @@ inline stn::ImageArray image_array(const std::optional<Strided>& array) {
 }
 
 /// An array [N, C or dims, P], likewise.
+inline stn::LocationArray location_array(const Strided& array, stn::ScalarType dtype) {
+  return {array.data(), array.strides[0], array.strides[2], array.strides[1], array.type() != dtype};
+}
 inline stn::LocationArray location_array(const std::optional<Strided>& array, stn::ScalarType dtype) {
-  if (!array) return {};
-  return {array->data(), array->strides[0], array->strides[2], array->strides[1], array->type() != dtype};
+  return array ? location_array(*array, dtype) : stn::LocationArray{};
 }
 
 /// What an output has to be: for each element in the order of offset_of, its value and how far rounding may move it.

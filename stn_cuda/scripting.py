@@ -1,17 +1,17 @@
-"""grid_sample and affine_grid in the form that ``torch.jit.script`` takes: torch's own five and three arguments.
+"""grid_sample and affine_grid in the form that ``torch.jit.script`` takes: with the five and three arguments that torch's have.
 
 The public functions hand on to torch functions and modes and are not scripted. A scripted program compiles the first branch of
 these, which calls the operator; everybody else gets the public function.
 
 Example::
 
-    >>> from stn_cuda import patch
+    >>> from stn_cuda import scripting
     >>> @torch.jit.script
     ... def warp(image, grid):
-    ...     return patch.grid_sample(image, grid, "bilinear", "border", False)
+    ...     return scripting.grid_sample(image, grid, "bilinear", "border", False)
 
-A saved program loads where ``stn_cuda`` has been imported before. The operator's gradient is Python's: where there is no Python
-(libtorch) there is none.
+While ``stn_cuda.patch`` is on, a script that says ``torch.nn.functional`` gets them, too. A saved program loads where
+``stn_cuda`` has been imported before. The operator's gradient is Python's: where there is no Python (libtorch) there is none.
 """
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ def grid_sample(
     operator's own checks apply; their errors arrive as ``torch.jit.Error`` or RuntimeError."""
     if torch.jit.is_scripting():
         # Each at its number in csrc/core/modes.h: a script can't look into a module's tables. A test compares them.
-        modes, paddings = ["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection"]
+        modes, paddings = ["bilinear", "nearest", "bicubic"], ["zeros", "border", "reflection", "circular"]
         if mode not in modes:
             raise ValueError("grid_sample(): expected mode to be one of " + ", ".join(modes) + ", got " + mode)
         if padding_mode not in paddings:
