@@ -50,6 +50,8 @@ struct SampleCall {
   ImageArray tangent_input;
   LocationArray tangent_grid;
   LocationArray grad_grad_output;
+
+  void* scratch;  // of both backwards: as many bytes as the backend says
 };
 
 struct AffineGridCall {

@@ -29,14 +29,6 @@ struct AddAtomically {
   }
 };
 
-/// Nobody else adds to the same element.
-struct AddAlone {
-  template <typename scalar_t>
-  __device__ void operator()(scalar_t* to, scalar_t value) const {
-    *to += value;
-  }
-};
-
 /// Sums the gradient of a location's coordinate over the rows that share its channels, in their order, and stores it. Every
 /// thread of the block has to call this.
 template <typename params_t>
@@ -86,25 +78,6 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_doubl
   typename params_t::scalar_t gradient[params_t::kDims] = {};
   if (at.live) sample_location_double_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
   if (params.source.grad_grid) store_row_sum(params, at, gradient);
-}
-
-/// grad_input alone, in a fixed order: one thread a plane (n, c), which owns it and walks all locations. Slow and plain;
-/// its threads are few, so that registers are plenty.
-template <InterpolationMode kMode, typename Pad, bool kSecond, typename params_t>
-__global__ void __launch_bounds__(kThreads, 1) ordered_grad_input_kernel(const params_t params) {
-  using index_t = typename params_t::index_t;
-  const index_t plane = static_cast<index_t>(blockIdx.x) * kThreads + static_cast<index_t>(threadIdx.x);
-  if (plane >= params.batch * params.channels) return;
-  const index_t n = plane / params.channels;
-  typename params_t::scalar_t unused[params_t::kDims] = {};
-  for (index_t location = 0; location < params.locations; ++location) {
-    const Visit<index_t> at{n, location, plane - n * params.channels, params.channels};
-    if constexpr (kSecond) {
-      sample_location_double_backward<kMode, Pad>(params, at, AddAlone{}, unused);
-    } else {
-      sample_location_backward<kMode, Pad>(params, at, AddAlone{}, unused);
-    }
-  }
 }
 
 }  // namespace stn::cuda

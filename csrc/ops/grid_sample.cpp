@@ -93,6 +93,16 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, int64_t mode, Sizes 
   return output;
 }
 
+/// The memory that a backward of this call wants beside its results, which has to outlive its launch. Undefined if none.
+template <typename Backend>
+Tensor scratch_for(Backend& backend, SampleCall& call, bool deterministic, const Tensor& like) {
+  const int64_t bytes = backend.grid_sample_scratch(call, deterministic);
+  if (bytes == 0) return {};
+  Tensor scratch = allocate(like, DType::Byte, {bytes});
+  call.scratch = scratch.mutable_data_ptr();
+  return scratch;
+}
+
 using Gradients = std::tuple<Tensor, Tensor, Tensor>;
 
 /// grad_output [N, C, *out] and the forward's arguments -> grad_input [N, C, *in], grad_grid [N, *out, dims], grad_fill.
@@ -127,6 +137,7 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
     call.input = image_array(input, data_of(input));
     call.grid = grid_array(flat_grid, data_of(flat_grid));
     call.grad_output = output_array(flat_grad_output, data_of(flat_grad_output), input.scalar_type());
+    const Tensor scratch = scratch_for(backend, call, deterministic, input);
     backend.grid_sample_backward(call, deterministic);
   }
   round_to(grad_input, input);
@@ -189,6 +200,7 @@ SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTens
       const Tensor& flat = keep(with_flat_dims(*grad_output, 2, grad_output->dim()));
       call.grad_output = output_array(flat, data_of(flat), input.scalar_type());
     }
+    const Tensor scratch = scratch_for(backend, call, deterministic, input);
     backend.grid_sample_double_backward(call, deterministic);
   }
   round_to(grad_input, input);
