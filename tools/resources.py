@@ -33,8 +33,8 @@ DTYPES = ("float", "double", "half", "bfloat16")
 
 # As the symbols have them; numbers are those of csrc/core/modes.h.
 PASSES = {"grid_sample": "forward", "grid_sample_backward": "backward", "grid_sample_double_backward": "double backward",
-          "ordered_grad_input": "ordered backward", "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward",
-          "affine_grid_sum": "affine grid backward, sum"}
+          "location_key": "location keys", "sorted_grad_input": "sorted backward", "affine_grid": "affine grid",
+          "affine_grid_partial": "affine grid backward", "affine_grid_sum": "affine grid backward, sum"}
 MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
 
 
@@ -59,13 +59,14 @@ LIVE = "16 taps with first and second derivatives are live at once, and a thread
 OTHER_TARGETS = "ptxas for sm_100 and sm_120 makes room for one block more with two registers of some"
 LIMITS = (
     Limit(r"^forward 3-D bicubic", 112, 216, 0, ROLLED),
-    Limit(r"^(ordered )?backward 3-D bicubic", 128, 312, 0, ROLLED),
+    Limit(r"^sorted.* double", 128, reason="two blocks at once, as kSortedMinBlocks asks"),
+    Limit(r"^sorted", 80, reason="three"),
+    Limit(r"^location keys", 40),
+    Limit(r"^backward 3-D bicubic", 128, 312, 0, ROLLED),
     Limit(r"3-D bicubic", 168, 408, 0, ROLLED),
     Limit(r"^double backward 2-D bicubic.* 64 bits double", 255, 480, 1344, LIVE),
     Limit(r"^double backward 2-D bicubic.* double", 255, 232, 472, LIVE),
     Limit(r"^double backward 2-D bicubic.* 64 bits", 255, 64, 128, LIVE),
-    Limit(r"^ordered backward of the backward 2-D bicubic.* 64 bits double", 255, 32, 56, LIVE),
-    Limit(r"^ordered", 255, reason="one thread a plane: they are few, registers are plenty"),
     Limit(r"^double backward 2-D bicubic", 255, reason=LIVE),
     Limit(r"^double backward 3-D bilinear.* 64 bits", 240),
     Limit(r"^double backward 2-D bilinear.* 64 bits double", 120, 8, 16, OTHER_TARGETS),
@@ -119,7 +120,7 @@ class Usage:
 
 def name_of(symbol: str) -> str:
     """A mangled kernel in words, e.g. "backward 2-D bilinear zeros, 32 bits"."""
-    kernel = re.search(r"\d(grid_sample\w*?|ordered\w*?|affine\w*?)_kernelI", symbol)
+    kernel = re.search(r"\d(grid_sample\w*?|sorted\w*?|location\w*?|affine\w*?)_kernelI", symbol)
     params = re.search(r"Params[A-Z]*ILi(\d)E(?:NS_\w*?\d(?:Half|BFloat16)E|[fd])([il])", symbol)
     if not kernel or not params:
         raise SystemExit(f"resources: no name known for the kernel {symbol}; mend name_of")
