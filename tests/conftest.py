@@ -6,6 +6,7 @@ emulated: the CUDA kernels, executed on the host, stand for the CPU's (tests/emu
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import emulated
 import pytest
 import torch
 
-# Lines about torch's own sampler in the non-finite matrix, filled by test_nonfinite.
-TORCH_NONFINITE = pytest.StashKey[list[str]]()
+# Subject -> lines about torch's own sampler, filled by tests.
+ABOUT_TORCH = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,7 +29,7 @@ def is_emulated(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TORCH_NONFINITE] = []
+    config.stash[ABOUT_TORCH] = defaultdict(list)
     if is_emulated(config):  # before any test module imports stn_cuda
         sys.path.insert(0, str(emulated.package()))
 
@@ -45,9 +46,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash[TORCH_NONFINITE]
-    if lines:
-        terminalreporter.section("non-finite coordinates in torch's own grid_sample (for information)")
+    for subject, lines in config.stash[ABOUT_TORCH].items():
+        terminalreporter.section(f"{subject} in torch's own grid_sample (for information)")
         for line in lines:
             terminalreporter.write_line(line)
 

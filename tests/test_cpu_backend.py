@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from beyond import FEW, Row
 from cases import DTYPES, Case, all_cases, torch_grid_sample
 from tolerances import PARITY, parity
 
@@ -85,3 +86,51 @@ def results_of_view(case: Case, view, grid):
     output = torch.ops.stn_cuda._grid_sample(*arguments)
     gradients = torch.ops.stn_cuda.grid_sample_backward(2 * output, *arguments, [True, True, False], False)
     return output, *gradients[:2]
+
+
+def spread(tensor, axis):
+    """The same elements, 2^31 and more from the first to the last along an axis. What lies between is never touched."""
+    far = 2**31 // (tensor.shape[axis] - 1) + 1000
+    strides = [0] * tensor.dim()
+    extent = 1
+    for other in reversed(range(tensor.dim())):
+        if other != axis:
+            strides[other], extent = extent, extent * tensor.shape[other]
+    strides[axis] = far
+    storage = torch.empty((tensor.shape[axis] - 1) * far + extent, dtype=tensor.dtype, device=tensor.device)
+    return storage.as_strided(tensor.shape, strides).copy_(tensor)
+
+
+@pytest.mark.parametrize("which, axis", [(0, -1), (1, 1)], ids=("input", "grid"))
+@pytest.mark.parametrize("row", FEW, ids=str)
+def test_offsets_beyond_32_bits_with_options_beyond_torchs(row: Row, which, axis, device):
+    """Of pixels along x, and of locations; values and gradients of two orders."""
+    tensors = row.tensors(device)
+    far = list(tensors)
+    far[which] = spread(tensors[which], axis % tensors[which].dim())
+
+    def found(given):
+        leaves = [tensor.detach().requires_grad_() for tensor in given]
+        output = row.bind(stn_cuda.grid_sample)(*leaves)
+        first = torch.autograd.grad(output.square().sum(), leaves, create_graph=True)
+        return output, *first, *torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+
+    for one, other in zip(found(far), found(tensors), strict=True):
+        PARITY[torch.float64].assert_close(one, other)
+
+
+MIXED = ("zeros", "border", "reflection", ("circular", "border"), ("border", "circular"))
+
+
+@pytest.mark.parametrize("padding_mode", MIXED, ids=str)
+def test_images_of_more_than_2_to_the_31_elements_by_a_stride_of_0(padding_mode, device):
+    """Every row is the same ramp, every channel the same image: its values and its gradient by the grid are known."""
+    width, height, channels = 46341, 46341, 3
+    image = torch.arange(float(width), dtype=torch.float64, device=device).expand(1, channels, height, width)
+    assert image[0, 0].numel() > 2**31
+    at = torch.tensor([[[0.25, 5.5], [width - 1.75, height - 1.5], [20000.5, 46000.25], [3.0, 0.0]]], dtype=torch.float64)
+    grid = at.to(device).requires_grad_()
+    output = stn_cuda.grid_sample(image, grid, padding_mode=padding_mode, coordinates="pixel")
+    PARITY[torch.float64].assert_close(output, at[..., 0].to(device).expand(1, channels, 4))
+    (gradient,) = torch.autograd.grad(output.sum(), grid)
+    assert gradient[..., 0].tolist() == [[channels] * 4] and not gradient[..., 1].any()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from beyond import ROWS, Row
 from cases import EXACT_IN_SIZE, Case, all_cases
 from tolerances import EXACT, parity
 from torch import Tensor
@@ -62,6 +63,22 @@ def test_64_bit_indices_give_what_32_bit_ones_give(case: Case, dtype, channels, 
     request.getfixturevalue("wide_indices")
     for one, other in zip(results(case, tensors), narrow, strict=True):
         parity(case.mode, dtype).assert_close(one, other)
+
+
+@pytest.mark.parametrize("channels", (3, 19))
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_64_bit_indices_of_options_beyond_torchs_give_what_32_bit_ones_give(row: Row, channels, device, request):
+    def found() -> list[Tensor]:
+        leaves = [tensor.requires_grad_() for tensor in row.tensors(device, channels=channels)]
+        output = row.bind(stn_cuda.grid_sample)(*leaves)
+        first = torch.autograd.grad(output.sum(), leaves, create_graph=True, materialize_grads=True)
+        second = torch.autograd.grad(sum(g.sum() for g in first), leaves, materialize_grads=True)
+        return [result.detach() for result in (output, *first, *second)]
+
+    narrow = found()
+    request.getfixturevalue("wide_indices")
+    for one, other in zip(found(), narrow, strict=True):
+        parity(row.mode, one.dtype).assert_close(one, other)
 
 
 @pytest.mark.parametrize("align_corners", (False, True), ids=("edges", "centres"))

@@ -22,7 +22,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cases import TORCH_HAS_TRICUBIC
-from conftest import TORCH_NONFINITE
+from conftest import ABOUT_TORCH
 from nonfinite import Cell, all_cells, complaints, run, tensors
 
 import stn_cuda
@@ -127,7 +127,7 @@ def test_where_torch_itself_crashes_or_gives_nan_is_reported(request):
     for cell in cells:
         found = in_forked_child(lambda cell=cell: outcome(cell), quiet=True)
         places[found or "is fine", f"{cell.case} {cell.direction}"].append(cell.value)
-    lines = request.config.stash[TORCH_NONFINITE]
+    lines = request.config.stash[ABOUT_TORCH]["non-finite coordinates"]
     for (found, place), values in places.items():
         if found != "is fine":
             lines.append(f"torch {torch.__version__} {found}: {place}: {', '.join(values)}")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 import torch
+from beyond import ROWS, Row
 from cases import Case, all_cases
 from tolerances import MEMORY_GROWTH_BYTES
 from torch.utils.data import DataLoader, Dataset
@@ -55,6 +56,25 @@ def test_results_are_the_same_bits_for_any_number_of_threads(case: Case, shape, 
         results.append(run(case, device, torch.float32, batch, channels, in_size, out_size))
     for other in results[1:]:
         assert all(torch.equal(one, two) for one, two in zip(results[0], other, strict=True))
+
+
+@pytest.mark.usefixtures("keep_thread_count")
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_results_of_options_beyond_torchs_are_the_same_bits_for_any_number_of_threads(row: Row, device):
+    """Where one image or one grid is a batch's, a thread owns gradients that all of the batch add to."""
+    out_size = {1: (3001,), 2: (61, 50), 3: (11, 13, 21), 4: (5, 6, 10, 11)}[row.out_rank]
+    tensors = row.tensors(device, in_size=(9, 80, 90), out_size=out_size, batch=5)
+    gives = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+        output = row.bind(stn_cuda.grid_sample)(*leaves)
+        first = torch.autograd.grad(output.float().square().sum(), leaves, create_graph=True, materialize_grads=True)
+        second = torch.autograd.grad(sum(g.float().sum() for g in first), leaves, materialize_grads=True)
+        results = output, *first, *second
+        gives.append([result.detach().contiguous().view(-1).view(torch.uint8) for result in results])  # float16 may overflow
+    for other in gives[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(gives[0], other, strict=True))
 
 
 def test_eight_python_threads_at_once_get_what_one_gets(device):

@@ -52,9 +52,16 @@ OPENCV_PIXELS = 1 / 64
 # from each other by that times the image's slope. This many times eps * width are granted beyond torch's own error.
 FLOAT32_EPS_WIDTHS = 4.0
 
+# A normalised float32 coordinate in pixels: adding 1, the product with the size, and taking 1 away each round by half an eps of
+# the width at most.
+COORDINATE_EPS_WIDTHS = 1.5
+
 # 10,000 calls with gradients after a warm-up. One leaked tensor a call, of the smallest (560 bytes), would be 5.3 MiB
 # beside its headers; an idle process of this size drifts by under 1 MiB.
 MEMORY_GROWTH_BYTES = 4 * 2**20
 
 # Of a double backward's allocations, its results among them, in float32: nothing of the results' size beside them.
 DOUBLE_BACKWARD_MEMORY = 1.2
+
+# At most held during forward and backward of a batch over one image or grid, in sizes of output and gradients.
+BROADCAST_MEMORY = 1.2
