@@ -30,7 +30,7 @@ def symbol(mode: int = 0, padding: str = FIXED, dims: int = 2, dtype: str = "f",
 
 def read(name: str = symbol(), dtype: str = "float", *, frame=0, stores=0, loads=0, registers=40) -> list[resources.Usage]:
     text = REPORT.format(one=name, two=symbol(1), frame=frame, stores=stores, loads=loads, registers=registers)
-    return resources.parse_report(text, "90", dtype)
+    return resources.parse_report(text, dtype)
 
 
 @pytest.mark.parametrize(
