@@ -6,9 +6,9 @@
     python tools/resources.py --write                    and benchmarks/results/resources.md
     python tools/resources.py --archs 90 --dtypes float --sass 'backward 2-D bilinear zeros'
 
-Compiles csrc/cuda/kernels_<dtype>.cu to cubins, or takes what setup.py has compiled, and reads the report of ptxas, which tells spills from frames (cuobjdump
---dump-resource-usage doesn't). The exit status is 1 where a kernel exceeds LIMITS below. No torch and no GPU is needed;
---sass wants cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm.
+Compiles csrc/cuda/kernels_<dtype>.cu to cubins, or takes what setup.py has compiled, and reads the report of ptxas, which tells
+spills from frames (cuobjdump --dump-resource-usage doesn't). The exit status is 1 where a kernel exceeds LIMITS below. No torch
+and no GPU is needed; --sass wants cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm.
 """
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ DTYPES = ("float", "double", "half", "bfloat16")
 # As the symbols have them; numbers are those of csrc/core/modes.h.
 PASSES = {"grid_sample": "forward", "grid_sample_backward": "backward", "grid_sample_double_backward": "double backward",
           "location_key": "location keys", "sorted_grad_input": "sorted backward", "fill_gradient": "fill gradient",
-          "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward", "affine_grid_sum": "affine grid backward, sum"}
+          "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward",
+          "affine_grid_sum": "affine grid backward, sum"}
 MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection", "circular")
 
 
