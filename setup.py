@@ -182,6 +182,7 @@ def ninja_graph(tools, version, operators, module, build_dir):
     # 15.0 MB, and 2.4 so. --compress-mode=size makes 1.9 of them, but is nvcc 12.8's, and may want a newer driver.
     cuda += [f"-ccbin={tools.compiler[0]}", optimise[0], "-Xfatbin=-compress-all"]
     cuda += map(gencode, tools.archs)
+    cuda += ["-Xptxas=-v"]  # the report is kept beside the object, for tools/resources.py --reports
     facts = {"STN_VERSION": version, "STN_COMMIT": git_commit(), "STN_TORCH": tools.torch.__version__,
              "STN_TORCH_MINIMUM": "%d.%d" % MIN_TORCH, "STN_COMPILER": tools.compiler_name,
              "STN_CUDA": tools.cuda_version, "STN_CUDA_ARCHS": " ".join(tools.archs)}
@@ -196,7 +197,10 @@ def ninja_graph(tools, version, operators, module, build_dir):
         link = [tools.nvcc, f"-ccbin={tools.compiler[0]}", "-cudart=static", "-Xlinker=--exclude-libs=ALL"]
     text = ""
     for name, (command, flags) in rules.items():
-        text += f"rule {name}\n  command = {' '.join(map(flag, [*command, *flags]))} -MD -MF $out.d -c $in -o $out\n"
+        line = f"{' '.join(map(flag, [*command, *flags]))} -MD -MF $out.d -c $in -o $out"
+        if name == "cuda":  # whatever else is said is shown
+            line += " > $out.ptxas 2>&1; s=$$?; grep -v -e 'ptxas info' -e 'bytes stack frame' $out.ptxas; exit $$s"
+        text += f"rule {name}\n  command = {line}\n"
         text += f"  depfile = $out.d\n  deps = gcc\n  description = {name} $in\n"
     text += f"rule link\n  command = {' '.join(map(flag, link))} -shared $in -o $out $libs\n  description = link $out\n"
     objects, emulated_objects = [], []

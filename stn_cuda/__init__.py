@@ -2,7 +2,10 @@
 from ._extension import _C
 from ._patch import patch
 from .functional import affine_grid, grid_sample, valid_mask
+from .thin_plate_spline import ThinPlateSplineBasis, thin_plate_spline_grid
 
 build_info = _C.build_info
 __version__ = build_info()["version"]
-__all__ = ["affine_grid", "build_info", "grid_sample", "patch", "valid_mask"]
+__all__ = [
+    "ThinPlateSplineBasis", "affine_grid", "build_info", "grid_sample", "patch", "thin_plate_spline_grid", "valid_mask",
+]

@@ -205,5 +205,38 @@ def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:
     check_dtype("affine_grid", "theta", theta.dtype)
 
 
+def check_spline_points(points: Tensor, num_points: int | None) -> int:
+    """points [N, K, 2], with the K of a basis or (None) a square. The result is K, which comparing has made a constant where
+    it was symbolic."""
+    function, shape = "thin_plate_spline_grid", points.shape
+    if not points.is_floating_point():
+        raise ValueError(f"{function}(): expected points of a floating point dtype, got {points.dtype}")
+    check_device(function, "points", points.device)
+    check_dense(function, "points", points)
+    check_dtype(function, "points", points.dtype)
+    if len(shape) != 3 or shape[2] != 2 or (num_points is not None and shape[1] != num_points):
+        count = "K" if num_points is None else str(num_points)
+        raise ValueError(
+            f"{function}(): expected points of shape (N, {count}, 2), an (x, y) for each control point of the basis, got "
+            f"{_text(shape)}")
+    if num_points is not None:
+        return num_points
+    side = 2
+    while side * side < shape[1]:  # math.isqrt doesn't take a symbolic number
+        side += 1
+    if side * side != shape[1]:
+        raise ValueError(
+            f"{function}(): expected points of shape (N, K, 2) with K a square, 4 or more, where no basis is given, got "
+            f"{_text(shape)}")
+    return side * side
+
+
+def check_grid_size(function: str, size: Sequence[int]) -> Sequence[int]:
+    """The spatial size of a 2-D output: (H, W)."""
+    if len(size) != 2 or min(size) <= 0:
+        raise ValueError(f"{function}(): expected size (H, W) with positive entries only, got {_text(size)}")
+    return size
+
+
 def _text(shape: Sequence[int]) -> str:
     return "(" + ", ".join([f"{size}" for size in shape]) + ("," if len(shape) == 1 else "") + ")"  # Dynamo: no str of a tuple

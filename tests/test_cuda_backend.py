@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from beyond import ROWS, Row
-from cases import Case, all_cases
+from cases import EXACT_IN_SIZE, Case, all_cases
 from tolerances import EXACT, parity
 from torch import Tensor
 
@@ -31,10 +31,23 @@ def wide_indices() -> Iterator[None]:
     torch.ops.stn_cuda._use_index_limit(0)
 
 
-def results(case: Case, tensors: tuple[Tensor, Tensor]) -> list[Tensor]:
+@pytest.fixture
+def narrow_or_wide_indices(request: pytest.FixtureRequest) -> None:
+    if request.param == 64:
+        request.getfixturevalue("wide_indices")
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def results(case: Case, tensors: tuple[Tensor, Tensor], sampler: Callable[..., Tensor] = stn_cuda.grid_sample) -> list[Tensor]:
     """Output, gradients and second gradients."""
     leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-    output = case.bind(stn_cuda.grid_sample)(*leaves)
+    output = case.bind(sampler)(*leaves)
     first = torch.autograd.grad(output, leaves, torch.ones_like(output), create_graph=True)
     second = torch.autograd.grad(first, leaves, [torch.ones_like(gradient) for gradient in first], allow_unused=True)
     return [result.detach() for result in (output, *first, *second) if result is not None]
@@ -86,19 +99,43 @@ def test_64_bit_indices_of_affine_grid(dtype, size, align_corners, device, reque
         EXACT.assert_close(one, other)
 
 
+@pytest.mark.parametrize("narrow_or_wide_indices", (32, 64), indirect=True)
+@pytest.mark.parametrize("dtype", (*DTYPES, torch.float16), ids=str)
 @pytest.mark.parametrize("case", all_cases(), ids=str)
-def test_sums_in_a_fixed_order_are_the_same_sums(case: Case, device):
+@pytest.mark.usefixtures("narrow_or_wide_indices")
+def test_sums_in_a_fixed_order_are_the_same_sums(case: Case, dtype, device, request):
     """grad_input where deterministic algorithms are asked for, second derivatives too; twice the same bits."""
-    tensors = case.tensors(device, torch.float64, away_from_kinks=True, channels=9)
+    sizes = {"in_size": EXACT_IN_SIZE[case.align_corners][-case.dims :]}  # coordinates that 16 bits hold
+    tensors = case.tensors(device, dtype, away_from_kinks=True, channels=9, **sizes)
     plain = results(case, tensors)
-    torch.use_deterministic_algorithms(True)
-    try:
-        ordered, again = results(case, tensors), results(case, tensors)
-    finally:
-        torch.use_deterministic_algorithms(False)
-    for one, other, twice in zip(ordered, plain, again, strict=True):
-        parity(case.mode, torch.float64).assert_close(one, other)
+    request.getfixturevalue("deterministic")
+    for one, other, twice in zip(results(case, tensors), plain, results(case, tensors), strict=True):
+        parity(case.mode, dtype).assert_close(one, other)
         EXACT.assert_close(one, twice)
+
+
+@pytest.mark.parametrize("channels", (2, 9))
+@pytest.mark.parametrize("place", (0.1, 9.0), ids=("one_point", "outside"))
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+@pytest.mark.usefixtures("deterministic")
+def test_sums_in_a_fixed_order_where_all_locations_are_at_one_point(case: Case, place, channels, device):
+    """More of them than a block has threads, in each image; the second one's point is another. What a theta of zeros makes."""
+    sizes = {"channels": channels, "out_size": (2, 15, 20)[-case.dims :]}
+    input, grid = case.tensors(device, torch.float64, away_from_kinks=True, **sizes)
+    grid = torch.full_like(grid, place)
+    grid[1] *= 0.7
+    found, expected = (results(case, (input, grid), sampler) for sampler in (stn_cuda.grid_sample, reference.grid_sample))
+    for one, other in zip(found, expected, strict=True):
+        parity(case.mode, torch.float64).assert_close(one, other)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 5, 2), (0, 4, 5, 2)], ids=str)
+@pytest.mark.usefixtures("deterministic")
+def test_sums_in_a_fixed_order_of_nothing_are_zeros(shape, device):
+    input = torch.ones(shape[0], 3, 4, 5, device=device, requires_grad=True)
+    output = stn_cuda.grid_sample(input, torch.zeros(shape, device=device), align_corners=False)
+    (gradient,) = torch.autograd.grad(output, input, torch.ones_like(output))
+    assert gradient.shape == input.shape and not gradient.any()
 
 
 def test_many_locations_with_many_channels_are_a_thread_each(device):

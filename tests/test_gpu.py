@@ -60,6 +60,20 @@ def test_deterministic_gradients_have_the_same_bits_each_time(name, device):
         assert_close(case, [tensor.cpu() for tensor in run(name, case, tensors)], [tensor.cpu() for tensor in first])
 
 
+@pytest.mark.parametrize("channels", (1, 9))
+@pytest.mark.parametrize("locations", (1 << 10, (1 << 20) + 5))
+def test_deterministic_sums_of_many_locations_at_few_pixels_are_exact(locations, channels, device):
+    """Ones, as many as float32 counts: a sort of several passes, and runs of locations longer than a block."""
+    case = Case(2, "nearest", "border", False)
+    chosen = torch.randint(0, 4, (locations,), generator=torch.Generator().manual_seed(0))
+    chosen[: locations // 2] = 3
+    grid = torch.stack([chosen / 2 - 0.75, torch.zeros(locations)], dim=-1).view(1, 1, locations, 2)
+    ones = torch.ones(1, channels, 1, locations)
+    tensors = moved({"input": torch.zeros(1, channels, 1, 4), "grid": grid, "grad_output": ones}, device)
+    gradient = run("backward", case, tensors, deterministic=True)[0].cpu()
+    EXACT.assert_close(gradient, chosen.bincount(minlength=4).float().expand_as(gradient))
+
+
 # ---- streams and graphs -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", OPERATORS)

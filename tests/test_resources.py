@@ -30,7 +30,7 @@ def symbol(mode: int = 0, padding: str = FIXED, dims: int = 2, dtype: str = "f",
 
 def read(name: str = symbol(), dtype: str = "float", *, frame=0, stores=0, loads=0, registers=40) -> list[resources.Usage]:
     text = REPORT.format(one=name, two=symbol(1), frame=frame, stores=stores, loads=loads, registers=registers)
-    return resources.parse_report(text, "90", dtype)
+    return resources.parse_report(text, dtype)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,10 @@ def read(name: str = symbol(), dtype: str = "float", *, frame=0, stores=0, loads
         (symbol(2, RUNTIME, 3, "NS_4HalfE", "l"), "backward 3-D bicubic any padding, 64 bits"),
         (symbol(1, RUNTIME, 1, "NS_8BFloat16E", "l"), "backward 1-D nearest any padding, 64 bits"),
         ("_ZN3stn4cuda22affine_grid_sum_kernelINS_16AffineGridParamsILi3EflEEEEvT_", "affine grid backward, sum 3-D, 64 bits"),
-        ("_ZN3stn4cuda25ordered_grad_input_kernelILNS_17InterpolationModeE0ENS_14RuntimePaddingELb1ENS_12SampleParamsILi2EflNS_"
-         "10GridSourceILi2EflEEEEEEvT2_", "ordered backward of the backward 2-D bilinear any padding, 64 bits"),
+        ("_ZN3stn4cuda24sorted_grad_input_kernelILNS_17InterpolationModeE0ELb1ENS_12SampleParamsILi2EflNS_10GridSourceILi2EflEEEEE"
+         "EvT1_NS0_15SortedLocationsINS7_7index_tEEEi", "sorted backward of the backward 2-D bilinear any padding, 64 bits"),
+        ("_ZN3stn4cuda19location_key_kernelILNS_17InterpolationModeE2ENS0_9KeyParamsILi3EdiEEEEvT0_i",
+         "location keys 3-D bicubic any padding, 32 bits"),
     ],
 )  # fmt: skip
 def test_symbols_have_names_in_words(symbol: str, name: str) -> None:
@@ -88,7 +90,7 @@ def test_the_table_has_a_row_a_kernel_and_a_column_a_dtype() -> None:
     text = resources.markdown([*read(frame=8), *read(dtype="half", registers=44), *read(registers=42)], "nvcc 13.0")
     assert "| kernel | float | half |" in text
     assert "| 2-D bilinear border, 32 bits | 40 to 42, 8 frame, 2048 shared | 44, 2048 shared |" in text
-    assert "`^ordered`" in text and "nvcc 13.0" in text
+    assert "`^sorted`" in text and "nvcc 13.0" in text
 
 
 def test_a_violation_is_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

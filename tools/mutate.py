@@ -76,7 +76,8 @@ def kernel_flags(check: str) -> list[str]:
 def compile_once(check: str, folder: Path) -> None:
     """The judges, from sources that are not mutated: `<program>_<check>.o`; and the host execution as a library."""
     objects = []
-    for source in [*sorted((ROOT / EMULATION).glob("*.cpp")), ROOT / "csrc/cuda/by_dtype.cu"]:
+    cuda = ROOT / "csrc" / "cuda"
+    for source in [*sorted((ROOT / EMULATION).glob("*.cpp")), cuda / "by_dtype.cu", cuda / "sort.cu"]:
         objects.append(folder / f"{check}_{source.stem}.o")
         gxx(["-x", "c++", "-c", source, "-o", objects[-1], *kernel_flags(check)], "-O1")
     subprocess.run(["ar", "rcs", str(folder / f"{check}.a"), *map(str, objects)], check=True)

@@ -32,7 +32,9 @@ AFFINE, COORDINATES, PADDING, INTERPOLATION = (
 )
 STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "core/source.h", "core/params.h", "core/storage.h"
 AFFINE_KERNELS, KERNELS = "cuda/affine_grid_kernels.cuh", "cuda/sample_kernels.cuh"
-LAUNCHERS, MAPPING = "cuda/launchers.cuh", "cuda/mapping.h"
+LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
+BINS, LOCATION_SORT = "core/bins.h", "cuda/location_sort.h"
+SORTED_KERNELS, SORTED_LAUNCHERS = "cuda/sorted_kernels.cuh", "cuda/sorted_launchers.cuh"
 SIGN_OF_ZERO = "equivalent: the positions that it changes are clamped to an edge, where the slope is 0 of either sign"
 
 MUTATIONS = [
@@ -202,15 +204,46 @@ MUTATIONS = [
         "if (params.source.grad_grid && at.live) store",
         "idle threads leave early",
     ),
-    Mutation(KERNELS, "plane >= params.batch", "plane > params.batch", "one plane too many"),
-    Mutation(KERNELS, "plane / params.channels", "plane % params.batch", "planes of the wrong image"),
-    Mutation(KERNELS, "location = 0; location < params", "location = 1; location < params", "the first location is left out"),
+    Mutation(BINS, "static_cast<bin_t>(n)", "0", "bins of all images are one"),
+    Mutation(BINS, "reads = reads & any", "reads = reads | any", "a bin without pixels among the others"),
+    Mutation(BINS, "return reads ? bin : bins", "return bin", "no bin for locations without a pixel"),
+    Mutation(BINS, "axes[e].size + kReach)", "axes[e].size)", "bins of two rows overlap"),
+    Mutation(BINS, "? kAxisTaps - 1 : 0", "? 0 : 0", "no bin before the first pixel"),
+    Mutation(BINS, "one.derivative(0, e)", "one.derivative(0, 0)", "the slope of x on every axis"),
+    Mutation(BINS, "kPadsCoordinate ? 1 : kTaps", "kPadsCoordinate ? 1 : 1", "one sort for bicubic"),
+    Mutation(STENCIL, "one.index[0] = i == k ? taps.index[i]", "one.index[0] = i == 0 ? taps.index[i]", "the first tap always"),
+    Mutation(SORTED_KERNELS, "i >= params.batch * params", "i > params.batch * params", "a key too many"),
+    Mutation(SORTED_KERNELS, "(i == 0 || keys[i - 1] != keys[i])", "true", "every location starts a run"),
+    Mutation(SORTED_KERNELS, "return i < count && keys[i] == key", "return i < count", "a run goes on to the end"),
+    Mutation(SORTED_KERNELS, "  __syncthreads();  // whoever", "  // whoever", "no barrier between two chunks of channels"),
+    Mutation(SORTED_KERNELS, "half > 0", "half > 1", "half of the columns are left out"),
+    Mutation(SORTED_KERNELS, "if (!pixel.inside(0)) return;", "", "writes outside of the image"),
+    Mutation(SORTED_KERNELS, "chunk += kChannelsAtOnce * rows", "chunk += kChannelsAtOnce", "channels are added again"),
+    Mutation(SORTED_KERNELS, "c < params.channels ? params.grad_output", "true ? params.grad_output", "a channel too many"),
+    Mutation(SORTED_KERNELS, "i += lanes", "i += 1", "every column walks the whole run"),
+    Mutation(SORTED_KERNELS, "    if (lane > 0) continue;\n", "", "every column adds"),
+    Mutation(SORTED_KERNELS, "k < columns / kLongRun", "k < 1", "the first long run of a block alone"),
+    Mutation(SORTED_KERNELS, "if (starts && !is_long)", "if (starts)", "long runs are added twice"),
+    Mutation(SORTED_KERNELS, "sorted.in_run(i + kLongRun - 1", "sorted.in_run(i + 1", "two long runs in one block"),
+    Mutation(SORTED_LAUNCHERS, "k < OfMode::kTapsOfSort", "k < 1", "one tap of a sort"),
+    Mutation(SORTED_LAUNCHERS, "sort * OfMode::kTapsOfSort + k", "k", "the first tap of bicubic always"),
+    Mutation(SORTED_LAUNCHERS, "if (error == 0) error = locations.sort(pairs, call.scratch, stream);", "", "not sorted"),
+    Mutation(
+        SORTED_LAUNCHERS, "narrow = largest_sorted_index(call) < index_limit()", "narrow = true", "sorted by 32 bits always"
+    ),
+    Mutation(LOCATION_SORT, "largest > 0", "largest > 1", "a bit of the keys is not sorted by"),
+    Mutation(LOCATION_SORT, "(temporary_bytes + 255) / 256 * 256", "0", "keys in the sort's own memory"),
+    Mutation(LOCATION_SORT, "largest /= 2) ++bits", "largest /= 2) bits = 1", "a sort by one bit"),
+    Mutation(LOCATION_SORT, "bins = images_of(call)", "bins = 1", "keys of the first image alone"),
+    Mutation(LOCATION_SORT, "e < call.dims", "e < 1", "bins of one row", "mapping"),
+    Mutation(
+        LOCATION_SORT, "std::max(largest_index(call), bins_of(call))", "largest_index(call)", "width without keys", "mapping"
+    ),
     Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "32-bit indices always"),
     Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "affine grid: 32 bits always", nth=2),
-    Mutation(LAUNCHERS, "blocks_for(call.batch * call.channels)", "blocks_for(call.channels)", "ordered: planes of one image"),
     Mutation(LAUNCHERS, "call.batch * chunks_of(call))", "chunks_of(call))", "partial sums of one image"),
     Mutation(LAUNCHERS, "call.batch * locations_of(call)", "locations_of(call)", "affine grid of one image"),
-    Mutation(LAUNCHERS, "mapping_for(call.batch * call.locations", "mapping_for(call.locations", "locations of one image"),
+    Mutation(LAUNCH, "mapping_for(call.batch * call.locations", "mapping_for(call.locations", "locations of one image"),
     Mutation(MAPPING, "(threads + kThreads - 1) / kThreads", "threads / kThreads", "the last block is missing", "mapping"),
     Mutation(MAPPING, "(locations + columns - 1) / columns", "locations / columns + 1", "an empty block", "mapping"),
     Mutation(MAPPING, "channels >= kChannelRows", "channels > 1", "more rows than channels", "mapping"),

@@ -2,12 +2,13 @@
 
     python tools/resources.py                            all dtypes, every architecture of setup.py that nvcc knows
     python tools/resources.py --archs 75,90 --dtypes float
+    python tools/resources.py --reports build/temp.*     of the libraries that are built there, without compiling again
     python tools/resources.py --write                    and benchmarks/results/resources.md
     python tools/resources.py --archs 90 --dtypes float --sass 'backward 2-D bilinear zeros'
 
-Compiles csrc/cuda/kernels_<dtype>.cu to cubins and reads the report of ptxas, which tells spills from frames (cuobjdump
---dump-resource-usage doesn't). The exit status is 1 where a kernel exceeds LIMITS below. No torch and no GPU is needed;
---sass wants cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm.
+Compiles csrc/cuda/kernels_<dtype>.cu to cubins, or takes what setup.py has compiled, and reads the report of ptxas, which tells
+spills from frames (cuobjdump --dump-resource-usage doesn't). The exit status is 1 where a kernel exceeds LIMITS below. No torch
+and no GPU is needed; --sass wants cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm.
 """
 from __future__ import annotations
 
@@ -33,9 +34,10 @@ DTYPES = ("float", "double", "half", "bfloat16")
 
 # As the symbols have them; numbers are those of csrc/core/modes.h.
 PASSES = {"grid_sample": "forward", "grid_sample_backward": "backward", "grid_sample_double_backward": "double backward",
-          "ordered_grad_input": "ordered backward", "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward",
+          "location_key": "location keys", "sorted_grad_input": "sorted backward", "fill_gradient": "fill gradient",
+          "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward",
           "affine_grid_sum": "affine grid backward, sum"}
-MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection", "circular")
 
 
 # ---- what is allowed ----------------------------------------------------------------------------------------------------
@@ -59,13 +61,14 @@ LIVE = "16 taps with first and second derivatives are live at once, and a thread
 OTHER_TARGETS = "ptxas for sm_100 and sm_120 makes room for one block more with two registers of some"
 LIMITS = (
     Limit(r"^forward 3-D bicubic", 112, 216, 0, ROLLED),
-    Limit(r"^(ordered )?backward 3-D bicubic", 128, 312, 0, ROLLED),
+    Limit(r"^sorted.* double", 128, reason="two blocks at once, as kSortedMinBlocks asks"),
+    Limit(r"^sorted", 80, reason="three"),
+    Limit(r"^location keys", 40),
+    Limit(r"^backward 3-D bicubic", 128, 312, 0, ROLLED),
     Limit(r"3-D bicubic", 168, 408, 0, ROLLED),
     Limit(r"^double backward 2-D bicubic.* 64 bits double", 255, 480, 1344, LIVE),
     Limit(r"^double backward 2-D bicubic.* double", 255, 232, 472, LIVE),
     Limit(r"^double backward 2-D bicubic.* 64 bits", 255, 64, 128, LIVE),
-    Limit(r"^ordered backward of the backward 2-D bicubic.* 64 bits double", 255, 32, 56, LIVE),
-    Limit(r"^ordered", 255, reason="one thread a plane: they are few, registers are plenty"),
     Limit(r"^double backward 2-D bicubic", 255, reason=LIVE),
     Limit(r"^double backward 3-D bilinear.* 64 bits", 240),
     Limit(r"^double backward 2-D bilinear.* 64 bits double", 120, 8, 16, OTHER_TARGETS),
@@ -119,23 +122,24 @@ class Usage:
 
 def name_of(symbol: str) -> str:
     """A mangled kernel in words, e.g. "backward 2-D bilinear zeros, 32 bits"."""
-    kernel = re.search(r"\d(grid_sample\w*?|ordered\w*?|affine\w*?)_kernelI", symbol)
-    params = re.search(r"Params[A-Z]*ILi(\d)E(?:NS_\w*?\d(?:Half|BFloat16)E|[fd])([il])", symbol)
+    kernel = re.search(r"\d(grid_sample\w*?|sorted\w*?|location\w*?|fill\w*?|affine\w*?)_kernelI", symbol)
+    params = re.search(r"Params[A-Z]*I(?:Li(\d)E)?(?:NS_\w*?\d(?:Half|BFloat16)E|[fd])([il])", symbol)
     if not kernel or not params:
         raise SystemExit(f"resources: no name known for the kernel {symbol}; mend name_of")
-    words = [PASSES[kernel[1]] + (" of the backward" if "Lb1E" in symbol else ""), f"{params[1]}-D"]
+    words = [PASSES[kernel[1]] + (" of the backward" if "Lb1E" in symbol else ""), f"{params[1] or 'any'}-D"]
     if mode := re.search(r"InterpolationModeE(\d)E", symbol):
         padding = re.search(r"PaddingModeE(\d)E", symbol)
         words += [MODES[int(mode[1])], PADDINGS[int(padding[1])] if padding else "any padding"]
     return " ".join(words) + (", 32 bits" if params[2] == "i" else ", 64 bits")
 
 
-def parse_report(text: str, arch: str, dtype: str) -> list[Usage]:
-    """The output of ptxas -v."""
+def parse_report(text: str, dtype: str) -> list[Usage]:
+    """The output of ptxas -v, for one architecture or one after another."""
     numbers = r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
-    found = re.findall(rf"Function properties for (\S+)\n\s*{numbers}\n.*?Used (\d+) registers(.*)", text)
+    found = re.findall(rf"Compiling entry function '(\S+)' for 'sm_(\w+)'\n.*?Function properties for \1\n\s*{numbers}\n"
+                       r".*?Used (\d+) registers(.*)", text)
     usages = []
-    for symbol, frame, stores, loads, registers, rest in found:
+    for symbol, arch, frame, stores, loads, registers, rest in found:
         shared = re.search(r"(\d+) bytes smem", rest)
         usages.append(Usage(arch, dtype, name_of(symbol), symbol, int(registers), int(frame), int(stores), int(loads),
                             int(shared[1]) if shared else 0))
@@ -169,7 +173,7 @@ def compile_cubin(nvcc: str, arch: str, dtype: str, folder: Path) -> tuple[list[
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"resources: {' '.join(command)}\n{done.stdout}{done.stderr}")
-    usages = parse_report(done.stdout + done.stderr, arch, dtype)
+    usages = parse_report(done.stdout + done.stderr, dtype)
     if not usages:
         raise SystemExit(f"resources: ptxas told nothing that is understood here:\n{done.stdout}{done.stderr}")
     return usages, time.monotonic() - start
@@ -185,6 +189,21 @@ def measure(archs: Sequence[str], dtypes: Sequence[str], folder: Path, jobs: int
         for (arch, dtype), (some, seconds) in zip(pairs, compiled):
             print(f"sm_{arch} {dtype}: {len(some)} kernels, {seconds:.0f} s", file=sys.stderr, flush=True)
             usages += some
+    return usages
+
+
+def read_reports(folder: Path, archs: Sequence[str], dtypes: Sequence[str]) -> list[Usage]:
+    """Of every kernel, from the reports that a build has left in its folder; each architecture has to be there."""
+    usages: list[Usage] = []
+    for dtype in dtypes:
+        report = folder / f"cuda.kernels_{dtype}.cu.o.ptxas"
+        if not report.exists():
+            raise SystemExit(f"resources: there is no {report}; build with FORCE_CUDA=1")
+        found = parse_report(report.read_text(), dtype)
+        lacking = set(archs) - {usage.arch for usage in found}
+        if lacking:
+            raise SystemExit(f"resources: {report} has nothing of sm_{', sm_'.join(sorted(lacking))}")
+        usages += [usage for usage in found if usage.arch in archs]
     return usages
 
 
@@ -215,8 +234,9 @@ def markdown(usages: Sequence[Usage], nvcc_version: str) -> str:
     for usage in usages:
         rows.setdefault(usage.name, []).append(usage)
     order = [*PASSES.values()]
-    for title in sorted({name.partition("-D")[0][:-2] for name in rows}, key=lambda t: order.index(t.partition(" of the")[0])):
-        names = sorted(name for name in rows if name.partition("-D")[0][:-2] == title)
+    titles = {name: name.partition("-D")[0].rpartition(" ")[0] for name in rows}  # the words before the dims
+    for title in sorted({*titles.values()}, key=lambda t: order.index(t.partition(" of the")[0])):
+        names = sorted(name for name in rows if titles[name] == title)
         lines = [["kernel", *dtypes], ["---"] * (1 + len(dtypes))]
         lines += [[name[len(title) + 1:], *(cell(u for u in rows[name] if u.dtype == dtype) for dtype in dtypes)]
                   for name in names]
@@ -254,6 +274,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archs", type=lambda text: text.replace(".", "").split(","), help="e.g. 75,90; default: all known")
     parser.add_argument("--dtypes", type=lambda text: text.split(","), default=list(DTYPES), help=f"of {','.join(DTYPES)}")
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="read what setup.py has left there; nothing is compiled")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     parser.add_argument("--sass", metavar="REGEX", help="print the machine code of these kernels instead of the table")
     parser.add_argument("--cubins", type=Path, metavar="DIR", help="keep the cubins there")
@@ -266,7 +287,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.cubins or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        usages = measure(archs, options.dtypes, folder)
+        if options.reports:
+            usages = read_reports(options.reports, archs, options.dtypes)
+        else:
+            usages = measure(archs, options.dtypes, folder)
         if options.sass:
             return sass(usages, options.sass, folder)
     report = markdown(usages, nvcc_version(find_nvcc()))

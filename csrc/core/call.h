@@ -61,6 +61,8 @@ struct SampleCall {
   LocationArray tangent_grid;
   ChannelArray tangent_fill;
   LocationArray grad_grad_output;
+
+  void* scratch;  // of both backwards: as many bytes as the backend says
 };
 
 /// The gradient of the fill value, which is linear: grad_fill[m, c] = sum over the images n that read it (n % fill_batch is m)

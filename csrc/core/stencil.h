@@ -50,6 +50,24 @@ STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
   return taps;
 }
 
+/// Tap k alone, by selection: an array that is looked up by a number known at run time only is in a stack frame.
+template <int kTaps, int kOrder, typename value_t, typename index_t>
+STN_HOST_DEVICE auto only_tap(const AxisTaps<kTaps, kOrder, value_t, index_t>& taps, int k) {
+  AxisTaps<1, kOrder, value_t, index_t> one;
+  one.index[0] = taps.index[0];
+  one.inside[0] = taps.inside[0];
+  STN_UNROLL
+  for (int d = 0; d <= kOrder; ++d) one.weight[d][0] = taps.weight[d][0];
+  STN_UNROLL
+  for (int i = 1; i < kTaps; ++i) {
+    one.index[0] = i == k ? taps.index[i] : one.index[0];
+    one.inside[0] = i == k ? taps.inside[i] : one.inside[0];
+    STN_UNROLL
+    for (int d = 0; d <= kOrder; ++d) one.weight[d][0] = i == k ? taps.weight[d][i] : one.weight[d][0];
+  }
+  return one;
+}
+
 /// Without a loop: nvcc folds this into constants, a loop inside an unrolled loop it may leave for run time.
 STN_HOST_DEVICE constexpr int power(int base, int exponent) {
   return exponent == 0 ? 1 : exponent == 1 ? base : exponent == 2 ? base * base : base * base * base;
@@ -97,20 +115,14 @@ STN_HOST_DEVICE value_t inside_share(const mask_of<value_t> (&inside)[kTaps], co
   return select(all, broadcast<value_t>(scalar_t(d == 0)), sum);
 }
 
-/// All taps of one location: the tensor product of its axes, which are in grid order (x, y[, z]); x runs fastest.
+/// The tensor product of the taps of axes, which are in grid order (x, y[, z]); x runs fastest.
 /// kOrder = 0: weights only; 1: and their first derivatives; 2: and the second ones.
-template <int kDims, InterpolationMode kMode, typename Pad, int kOrder, typename value_t, typename index_t>
-struct Stencil {
-  static constexpr int kAxisTaps = Interpolation<kMode>::kTaps;
+template <int kDims, int kAxisTaps_, int kOrder, typename value_t, typename index_t>
+struct TapProduct {
+  static constexpr int kAxisTaps = kAxisTaps_;
   static constexpr int kTaps = power(kAxisTaps, kDims);
 
   AxisTaps<kAxisTaps, kOrder, value_t, index_t> axis[kDims];
-
-  template <typename scalar_t>
-  STN_HOST_DEVICE Stencil(const value_t (&coordinate)[kDims], const Axis<scalar_t> (&axes)[kDims]) {
-    STN_UNROLL
-    for (int e = 0; e < kDims; ++e) axis[e] = axis_taps<kMode, Pad, kOrder, index_t>(coordinate[e], axes[e]);
-  }
 
   /// Elements from the image's first one to the tap, for an image with these strides.
   template <typename stride_t>
@@ -139,6 +151,14 @@ struct Stencil {
   STN_HOST_DEVICE value_t second_derivative(int tap, int e, int f) const { return product(tap, e, f); }
   STN_HOST_DEVICE value_t second_derivative(FillTap, int e, int f) const { return -product(FillTap{}, e, f); }
 
+  /// That tap alone, for a tap that is known at run time only.
+  STN_HOST_DEVICE auto only(int tap) const {
+    TapProduct<kDims, 1, kOrder, value_t, index_t> one;
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) one.axis[e] = only_tap(axis[e], digit(tap, e));
+    return one;
+  }
+
   /// Which tap of axis e the tap `tap` is made of.
   static STN_HOST_DEVICE constexpr int digit(int tap, int e) { return tap / power(kAxisTaps, e) % kAxisTaps; }
 
@@ -151,6 +171,16 @@ struct Stencil {
   }
   STN_HOST_DEVICE value_t product(FillTap, int e, int f) const {
     return product_over_axes<kDims>(e, f, [&](int a, int d) { return share(a, d); });
+  }
+};
+
+/// All taps of one location.
+template <int kDims, InterpolationMode kMode, typename Pad, int kOrder, typename value_t, typename index_t>
+struct Stencil : TapProduct<kDims, Interpolation<kMode>::kTaps, kOrder, value_t, index_t> {
+  template <typename scalar_t>
+  STN_HOST_DEVICE Stencil(const value_t (&coordinate)[kDims], const Axis<scalar_t> (&axes)[kDims]) {
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) this->axis[e] = axis_taps<kMode, Pad, kOrder, index_t>(coordinate[e], axes[e]);
   }
 };
 

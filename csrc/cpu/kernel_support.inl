@@ -16,7 +16,8 @@ void prepare_tile(const geometry_t& geometry, const int64_t (&axis_stride)[geome
   prepare<Pad, Lanes>(geometry, axis_stride, n, location, count, tile);
 }
 
-/// The function that prepares tiles for a padding mode. Kernels get it as a function, so that none of them knows the padding.
+/// The function that prepares tiles for a call's padding. Kernels get it as a function, so that none of them knows the padding.
+/// One location at a time, for images beyond 32-bit offsets, looks padding up at run time: a function each isn't worth it.
 template <typename params_t, InterpolationMode kMode, int kOrder, typename Lanes>
 struct Preparation {
   using offset_t = typename Lanes::offset_t;
@@ -26,7 +27,8 @@ struct Preparation {
                               int count, tile_t&);
 
   static function_t with(const SampleCall& call) {
-    function_t function = nullptr;
+    function_t function = &prepare_tile<RuntimePadding, Lanes, geometry_t, kMode, kOrder>;
+    if constexpr (!Lanes::kAreMany) return function;
     dispatch_padding<kMode>(call, [&](auto pad) { function = &prepare_tile<decltype(pad), Lanes, geometry_t, kMode, kOrder>; });
     return function;
   }

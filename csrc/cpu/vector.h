@@ -115,12 +115,14 @@ template <typename scalar_t>
 struct WideLanes;
 template <>
 struct WideLanes<float> {
+  static constexpr bool kAreMany = true;
   using value_t = FloatVector;
   using index_t = Int32Vector;
   using offset_t = int32_t;
 };
 template <>
 struct WideLanes<double> {
+  static constexpr bool kAreMany = true;
   using value_t = DoubleVector;
   using index_t = Int64Vector;
   using offset_t = int64_t;
@@ -129,6 +131,7 @@ struct WideLanes<double> {
 /// One location at a time, planes of any extent.
 template <typename scalar_t>
 struct SingleLane {
+  static constexpr bool kAreMany = false;
   using value_t = scalar_t;
   using index_t = int64_t;
   using offset_t = int64_t;

@@ -3,7 +3,7 @@
 
 #include "cuda.h"
 #include "kernels.h"
-#include "mapping.h"
+#include "location_sort.h"
 #include "platform.h"
 
 namespace stn::cuda {
@@ -28,13 +28,26 @@ const Kernels& kernels_of(ScalarType dtype) {
 
 using Launcher = int (*)(const SampleCall&, void* stream);
 
-/// grad_input by the ordered kernel, everything else by the one that would add to it by atomics.
-int in_order(Launcher all, Launcher grad_input, const SampleCall& call, void* stream) {
-  SampleCall only = call, others = call;
-  others.grad_input.data = nullptr;
+SampleCall grad_input_alone(const SampleCall& call) {
+  SampleCall only = call;
   only.grad_grid.data = only.grad_grad_output.data = nullptr;
+  return only;
+}
+
+/// grad_input by sorting, everything else by the kernel that would add to it by atomics.
+int in_order(Launcher all, Launcher grad_input, const SampleCall& call, void* stream) {
+  SampleCall others = call;
+  others.grad_input.data = nullptr;
   const int error = call.grad_grid.data || call.grad_grad_output.data ? all(others, stream) : 0;
-  return error != 0 || !call.grad_input.data ? error : grad_input(only, stream);
+  return error != 0 || !call.grad_input.data ? error : grad_input(grad_input_alone(call), stream);
+}
+
+/// The bytes of scratch memory that grad_input by sorting wants.
+template <typename index_t>
+int sort_bytes(const SampleCall& call, int64_t& bytes) {
+  int error = 0;
+  bytes = LocationSort<index_t>(call, error).bytes();
+  return error;
 }
 
 }  // namespace
@@ -47,13 +60,20 @@ int grid_sample(const SampleCall& call, void* stream) { return kernels_of(call.d
 int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream) {
   const Kernels& kernels = kernels_of(call.dtype);
   if (!deterministic) return kernels.backward(call, stream);
-  return in_order(kernels.backward, kernels.ordered_grad_input, call, stream);
+  return in_order(kernels.backward, kernels.sorted_grad_input, call, stream);
 }
 
 int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream) {
   const Kernels& kernels = kernels_of(call.dtype);
   if (!deterministic) return kernels.double_backward(call, stream);
-  return in_order(kernels.double_backward, kernels.ordered_second_grad_input, call, stream);
+  return in_order(kernels.double_backward, kernels.sorted_second_grad_input, call, stream);
+}
+
+int grid_sample_scratch(const SampleCall& call, bool deterministic, int64_t& bytes) {
+  bytes = 0;
+  if (!deterministic || !call.grad_input.data) return 0;
+  const SampleCall only = grad_input_alone(call);
+  return largest_sorted_index(only) < index_limit() ? sort_bytes<int32_t>(only, bytes) : sort_bytes<int64_t>(only, bytes);
 }
 
 int fill_gradient(const FillGradientCall& call, void* stream) { return kernels_of(call.dtype).fill_gradient(call, stream); }

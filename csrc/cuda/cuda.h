@@ -8,10 +8,13 @@ namespace stn::cuda {
 
 int grid_sample(const SampleCall& call, void* stream);
 
-/// Several locations may add to one pixel of grad_input, by atomics and in any order; or, if `deterministic`, in the order of
-/// locations, which is slow. Everything else has the same bits always. (So for the double backward.)
+/// Several locations may add to one pixel of grad_input, by atomics and in any order; or, if `deterministic`, in an order that
+/// the call alone decides, after a sort of the locations, with scratch memory. Everything else has the same bits always. (So
+/// for the double backward.)
 int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream);
 int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream);
+/// How many bytes both want at call.scratch, for a call with all of its arrays.
+int grid_sample_scratch(const SampleCall& call, bool deterministic, int64_t& bytes);
 
 int fill_gradient(const FillGradientCall& call, void* stream);
 

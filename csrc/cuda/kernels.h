@@ -9,8 +9,11 @@ struct Kernels {
   int (*forward)(const SampleCall&, void* stream);
   int (*backward)(const SampleCall&, void* stream);         // adds to grad_input by atomics
   int (*double_backward)(const SampleCall&, void* stream);  // likewise
-  int (*ordered_grad_input)(const SampleCall&, void* stream);
-  int (*ordered_second_grad_input)(const SampleCall&, void* stream);
+  // What sorts locations, of a call that wants grad_input alone; keys and values are as wide as largest_sorted_index() asks
+  // for. Absent for 16-bit images, which take those of float.
+  int (*location_keys)(const SampleCall&, int sort, void* keys, void* values, void* stream);
+  int (*sorted_grad_input)(const SampleCall&, void* stream);  // grad_input alone, in a fixed order
+  int (*sorted_second_grad_input)(const SampleCall&, void* stream);
   int (*fill_gradient)(const FillGradientCall&, void* stream);
   int (*affine_grid)(const AffineGridCall&, void* stream);
   int (*affine_grid_backward)(const AffineGridCall&, void* stream);

@@ -14,6 +14,14 @@ struct LaunchShape {
   size_t shared_bytes = 0;  // dynamic; more than 48 KiB have to be asked for by cudaFuncSetAttribute
 };
 
+inline dim3 blocks_of(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
+
+/// Of a kernel that visits the locations of `images`.
+inline LaunchShape location_shape(const SampleCall& call, int64_t images) {
+  const Mapping mapping = mapping_for(images * call.locations, call.channels);
+  return {blocks_of(mapping.blocks), dim3(mapping.columns, mapping.rows)};
+}
+
 /// The only place that launches a kernel. Returns a cudaError_t as int.
 template <typename... params_t, typename... args_t>
 int launch(void (*kernel)(params_t...), const LaunchShape& shape, void* stream, const args_t&... args) {

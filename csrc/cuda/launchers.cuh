@@ -4,6 +4,7 @@
 #include "fill_kernels.cuh"
 #include "kernels.h"
 #include "sample_kernels.cuh"
+#include "sorted_launchers.cuh"
 
 // The launchers of one dtype; kernels_<dtype>.cu instantiates them. The table of instantiations:
 //
@@ -33,30 +34,12 @@ struct DoubleBackward {
     return &grid_sample_double_backward_kernel<kMode, Pad, params_t>;
   }
 };
-template <bool kSecond>
-struct OrderedGradInput {
-  template <InterpolationMode kMode, typename Pad, typename params_t>
-  static auto kernel() {
-    return &ordered_grad_input_kernel<kMode, Pad, kSecond, params_t>;
-  }
-};
 
-inline dim3 blocks_of(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
-
-/// Of a kernel that visits the locations of `images`.
-LaunchShape location_shape(const SampleCall& call, int64_t images) {
-  const Mapping mapping = mapping_for(images * call.locations, call.channels);
-  return {blocks_of(mapping.blocks), dim3(mapping.columns, mapping.rows)};
-}
-
-LaunchShape plane_shape(const SampleCall& call) {
-  return {blocks_of(blocks_for(call.input_batch * call.channels)), dim3(kThreads)};
-}
-
-/// Launches What for this call. kRuntimePadding keeps padding out of the template arguments everywhere.
-template <typename What, typename storage_t, bool kRuntimePadding = false>
-int launch_sample(const SampleCall& call, const LaunchShape& shape, void* stream) {
+/// Launches What for this call, at the locations of `images`.
+template <typename What, typename storage_t>
+int launch_at_locations(const SampleCall& call, int64_t images, void* stream) {
   int error = 0;
+  const LaunchShape shape = location_shape(call, images);
   const bool narrow = largest_index(call) < index_limit();
   dispatch_dims(call.dims, [&](auto dims) {
     using Narrow = SampleParams<decltype(dims)::value, storage_t, int32_t>;
@@ -65,8 +48,6 @@ int launch_sample(const SampleCall& call, const LaunchShape& shape, void* stream
       constexpr InterpolationMode kMode = decltype(mode)::value;
       if (!narrow) {
         error = launch(What::template kernel<kMode, RuntimePadding, Wide>(), shape, stream, Wide(call));
-      } else if constexpr (kRuntimePadding) {
-        error = launch(What::template kernel<kMode, RuntimePadding, Narrow>(), shape, stream, Narrow(call));
       } else {
         dispatch_padding<kMode>(call, [&](auto pad) {
           error = launch(What::template kernel<kMode, decltype(pad), Narrow>(), shape, stream, Narrow(call));
@@ -79,17 +60,12 @@ int launch_sample(const SampleCall& call, const LaunchShape& shape, void* stream
 
 template <typename storage_t>
 int launch_forward(const SampleCall& call, void* stream) {
-  return launch_sample<Forward, storage_t>(call, location_shape(call, call.batch), stream);
+  return launch_at_locations<Forward, storage_t>(call, call.batch, stream);
 }
 
 template <typename What, typename storage_t>
 int launch_backward(const SampleCall& call, void* stream) {
-  return launch_sample<What, storage_t>(call, location_shape(call, call.grad_grid.data ? call.grid_batch : call.batch), stream);
-}
-
-template <bool kSecond, typename storage_t>
-int launch_ordered(const SampleCall& call, void* stream) {
-  return launch_sample<OrderedGradInput<kSecond>, storage_t, true>(call, plane_shape(call), stream);
+  return launch_at_locations<What, storage_t>(call, call.grad_grid.data ? call.grid_batch : call.batch, stream);
 }
 
 /// Calls f(a null pointer to the call's AffineGridParams).
@@ -141,9 +117,15 @@ int launch_affine_grid_backward(const AffineGridCall& call, void* stream) {
 
 template <typename storage_t>
 constexpr Kernels kKernelsOf{
-    &launch_forward<storage_t>,        &launch_backward<Backward, storage_t>,   &launch_backward<DoubleBackward, storage_t>,
-    &launch_ordered<false, storage_t>, &launch_ordered<true, storage_t>,        &launch_fill_gradient<storage_t>,
-    &launch_affine_grid<storage_t>,    &launch_affine_grid_backward<storage_t>,
+    &launch_forward<storage_t>,
+    &launch_backward<Backward, storage_t>,
+    &launch_backward<DoubleBackward, storage_t>,
+    location_keys_of<storage_t>(),
+    &launch_sorted_grad_input<false, storage_t>,
+    &launch_sorted_grad_input<true, storage_t>,
+    &launch_fill_gradient<storage_t>,
+    &launch_affine_grid<storage_t>,
+    &launch_affine_grid_backward<storage_t>,
 };
 
 }  // namespace

@@ -30,14 +30,6 @@ struct AddAtomically {
   }
 };
 
-/// Nobody else adds to the same element.
-struct AddAlone {
-  template <typename scalar_t>
-  __device__ void operator()(scalar_t* to, scalar_t value) const {
-    *to += value;
-  }
-};
-
 /// Sums the gradient of a location's coordinate over the rows that share its channels, in their order, and stores it. Every
 /// thread of the block has to call this.
 template <typename params_t>
@@ -98,27 +90,6 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks<kMode>) grid_sample_doubl
   visit_users(params, [&](const auto& at, auto& gradient) {
     sample_location_double_backward<kMode, Pad>(params, at, AddAtomically{}, gradient);
   });
-}
-
-/// grad_input alone, in a fixed order: one thread a plane (n, c), which owns it and walks all locations. Slow and plain;
-/// its threads are few, so that registers are plenty.
-template <InterpolationMode kMode, typename Pad, bool kSecond, typename params_t>
-__global__ void __launch_bounds__(kThreads, 1) ordered_grad_input_kernel(const params_t params) {
-  using index_t = typename params_t::index_t;
-  const index_t plane = static_cast<index_t>(blockIdx.x) * kThreads + static_cast<index_t>(threadIdx.x);
-  if (plane >= params.input_batch * params.channels) return;
-  const index_t m = plane / params.channels;
-  typename params_t::scalar_t unused[params_t::kDims] = {};
-  for (index_t n = m; n < params.batch; n += params.input_batch) {
-    for (index_t location = 0; location < params.locations; ++location) {
-      const Visit<index_t> at{n, location, plane - m * params.channels, params.channels};
-      if constexpr (kSecond) {
-        sample_location_double_backward<kMode, Pad>(params, at, AddAlone{}, unused);
-      } else {
-        sample_location_backward<kMode, Pad>(params, at, AddAlone{}, unused);
-      }
-    }
-  }
 }
 
 }  // namespace stn::cuda

@@ -15,6 +15,7 @@ struct CpuBackend {
   void grid_sample(const SampleCall& call) { cpu::grid_sample(call); }
   void grid_sample_backward(const SampleCall& call, bool /*deterministic: always*/) { cpu::grid_sample_backward(call); }
   void grid_sample_double_backward(const SampleCall& call, bool) { cpu::grid_sample_double_backward(call); }
+  int64_t grid_sample_scratch(const SampleCall&, bool) { return 0; }
   void fill_gradient(const FillGradientCall& call) { cpu::fill_gradient(call); }
   void affine_grid(const AffineGridCall& call) { cpu::affine_grid(call); }
   void affine_grid_backward(const AffineGridCall& call) { cpu::affine_grid_backward(call); }
@@ -32,6 +33,11 @@ class CudaLaunchers {
   }
   void grid_sample_double_backward(const SampleCall& call, bool deterministic) {
     check(cuda::grid_sample_double_backward(call, deterministic, stream_));
+  }
+  int64_t grid_sample_scratch(const SampleCall& call, bool deterministic) {
+    int64_t bytes = 0;
+    check(cuda::grid_sample_scratch(call, deterministic, bytes));
+    return bytes;
   }
   void fill_gradient(const FillGradientCall& call) { check(cuda::fill_gradient(call, stream_)); }
   void affine_grid(const AffineGridCall& call) { check(cuda::affine_grid(call, stream_)); }

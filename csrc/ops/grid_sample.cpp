@@ -44,6 +44,16 @@ void grad_fill_of(Backend& backend, const SampleCall& call, Tensor& grad_fill, b
       {call.dtype, call.batch, call.channels, call.locations, grad_fill.size(0), call.grad_output, weights, result});
 }
 
+/// The memory that a backward of this call wants beside its results, which has to outlive its launch. Undefined if none.
+template <typename Backend>
+Tensor scratch_for(Backend& backend, SampleCall& call, bool deterministic, const Tensor& like) {
+  const int64_t bytes = backend.grid_sample_scratch(call, deterministic);
+  if (bytes == 0) return {};
+  Tensor scratch = allocate(like, DType::Byte, {bytes});
+  call.scratch = scratch.mutable_data_ptr();
+  return scratch;
+}
+
 using Gradients = std::tuple<Tensor, Tensor, Tensor>;
 
 /// grad_output [N, C, *out] and the forward's arguments -> grad_input [N, C, *in], grad_grid [N, *out, dims], grad_fill as
@@ -65,6 +75,7 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
   if (!empty) {
     SampleArguments arguments(call, input, grid, options);
     call.grad_output = arguments.output(grad_output, input);
+    const Tensor scratch = scratch_for(backend, call, deterministic, input);
     if (output_mask[0] || output_mask[1]) backend.grid_sample_backward(call, deterministic);
     if (output_mask[2]) grad_fill_of(backend, call, gradients.fill, false);
   }
@@ -113,6 +124,7 @@ SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTens
     if (t_input) call.tangent_input = image_array(*t_input, data_of(*t_input));
     if (t_fill) call.tangent_fill = channel_array(*t_fill, data_of(*t_fill));
     if (grad_output) call.grad_output = arguments.output(*grad_output, input);
+    const Tensor scratch = scratch_for(backend, call, deterministic, input);
     if (output_mask[0] || output_mask[1] || output_mask[2]) backend.grid_sample_double_backward(call, deterministic);
     if (output_mask[3] && t_grid) grad_fill_of(backend, call, gradients.fill, true);
   }

@@ -1,10 +1,13 @@
 // Properties of csrc/core, by g++ alone under ASan and UBSan: what holds for every mode, padding and coordinate.
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <vector>
 
+#include "../../csrc/core/bins.h"
 #include "../../csrc/core/dispatch.h"
-#include "../../csrc/core/sample.h"
 #include "checks.h"
 
 using namespace stn;
@@ -42,6 +45,48 @@ void check_stencils(Random& random, PaddingMode padding, int count) {
           CHECK(std::fabs(derivative[e]) <= 4e-5 * (1 + axes[e].scale), "derivatives sum to %g at %g", double(derivative[e]),
                 double(x[e]));
         }
+      }
+    }
+  }
+}
+
+/// NOTE [ Bins ]: at each tap that a sort serves, locations of one bin have one pixel, or all none, and no other bin has it.
+template <int kDims, InterpolationMode kMode>
+void check_bins(Random& random, PaddingMode padding) {
+  using OfMode = Bins<kMode, kDims>;
+  using Pixel = std::array<int64_t, kDims + 1>;  // and its image
+  const Pixel none{-1};
+  for (const auto& convention : kCoordinateConventions) {
+    Axis<float> axes[kDims];
+    uint64_t bins = 2;
+    for (int e = 0; e < kDims; ++e) {
+      const int64_t size = 1 + random.below(4);
+      axes[e] = Axis<float>::make(size, convention.value, padding);
+      bins *= size + OfMode::kReach;
+    }
+    std::vector<std::map<uint64_t, Pixel>> pixel_of(OfMode::kTaps);
+    std::vector<std::map<Pixel, uint64_t>> bin_of(OfMode::kTaps);
+    for (int i = 0; i < 2000; ++i) {
+      const int64_t n = random.below(2);
+      float x[kDims];
+      for (float& value : x) value = any_coordinate<float>(random);
+      const Stencil<kDims, kMode, RuntimePadding, 0, float, int64_t> stencil(x, axes);
+      for (int tap = 0; tap < OfMode::kTaps; ++tap) {
+        const uint64_t bin = OfMode::of(stencil, axes, n, tap / OfMode::kTapsOfSort, bins);
+        CHECK(bin <= bins, "bin %ld of %ld", long(bin), long(bins));
+        const auto one = stencil.only(tap);
+        Pixel pixel{n};
+        for (int e = 0; e < kDims; ++e) {
+          pixel[e + 1] = one.axis[e].index[0];
+          CHECK(pixel[e + 1] == stencil.axis[e].index[stencil.digit(tap, e)], "tap %d alone", tap);
+        }
+        CHECK(one.inside(0) == stencil.inside(tap) && one.weight(0) == stencil.weight(tap), "tap %d alone", tap);
+        if (!one.inside(0)) pixel = none;
+        CHECK(pixel == none || bin < bins, "tap %d is inside, and its location is in the bin of those without any", tap);
+        const bool same = pixel_of[tap].try_emplace(bin, pixel).first->second == pixel;
+        CHECK(same, "two pixels of one bin at tap %d, coordinate %g", tap, double(x[0]));
+        if (pixel == none) continue;
+        CHECK(bin_of[tap].try_emplace(pixel, bin).first->second == bin, "two bins of one pixel at tap %d", tap);
       }
     }
   }
@@ -208,6 +253,7 @@ int main() {
     check_stencils<double, kDims, kMode, Pad>(random, padding, count);
     check_sampling<float, kDims, kMode, Pad>(random, padding);
     check_sampling<double, kDims, kMode, Pad>(random, padding);
+    check_bins<kDims, kMode>(random, padding);
     if (kDims == 1) check_derivatives<kMode, Pad>(random, padding);
   });
   std::printf("%ld checks passed\n", long(checks_done));

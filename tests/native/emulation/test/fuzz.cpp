@@ -11,6 +11,7 @@
 #include "emulation.h"
 #include "fuzz_affine_grid.h"
 #include "fuzz_fill.h"
+#include "scratch.h"
 
 using namespace stn;
 
@@ -106,6 +107,7 @@ class Sampling {
     const int64_t atomics_before = int64_t(emulation::counters().atomics);
     const int error = with_any_indices(random_, [&] {
       if (operation == 0) return cuda::grid_sample(call_, nullptr);
+      const auto scratch = scratch_for(call_, deterministic, lacking == "scratch");
       return (second ? cuda::grid_sample_double_backward : cuda::grid_sample_backward)(call_, deterministic, nullptr);
     });
     CHECK(error == 0, "%s", cuda::error_string(error));

@@ -9,6 +9,8 @@
 #include "../../../../csrc/cuda/cuda.h"
 #include "../../checks.h"
 #include "definition.h"
+#include "emulation.h"
+#include "scratch.h"
 
 using namespace stn;
 
@@ -54,8 +56,10 @@ void check_sampling() {
   CHECK(cuda::grid_sample(call, nullptr) == 0, "a launch");
   call.grad_output = {ones, 4, 1, 4};
   call.grad_input = {grad_input.data(), kFar, 4, {1, 2}};
-  for (const bool deterministic : {false, true})
+  for (const bool deterministic : {false, true}) {
+    const auto scratch = scratch_for(call, deterministic);
     CHECK(cuda::grid_sample_backward(call, deterministic, nullptr) == 0, "a launch");
+  }
   for (int n = 0; n < 2; ++n) {
     for (int k = 0; k < 4; ++k) {
       CHECK(output[4 * n + k] == float(10 * n + 1 + k), "n %d, pixel %d: %g", n, k, double(output[4 * n + k]));
@@ -65,23 +69,32 @@ void check_sampling() {
   }
 }
 
-/// grad_input in a fixed order: more planes than a block has threads, a pixel each, which every location reads.
-void check_many_planes() {
-  constexpr int kBatch = 3, kChannels = 100, kLocations = 2;
-  std::vector<float> grad_output(kBatch * kChannels * kLocations), grad_input(kBatch * kChannels), grid(2 * kLocations);
-  for (std::size_t k = 0; k < grad_output.size(); ++k) grad_output[k] = float(k);
+/// grad_input in a fixed order, where many locations read one pixel: an image has two, and the locations from `first` to `last`
+/// read the second. Sums of small integers, which any order makes exactly.
+void check_long_runs(int64_t batch, int64_t channels, int64_t locations, int64_t first, int64_t last) {
+  std::vector<float> grad_output(batch * channels * locations), grad_input(batch * channels * 2), grid(locations);
+  std::vector<double> expected(grad_input.size());
+  for (int64_t p = 0; p < locations; ++p) grid[p] = p >= first && p < last ? 0.5f : -0.5f;
+  for (std::size_t k = 0; k < grad_output.size(); ++k) {
+    const int64_t p = int64_t(k) % locations;
+    grad_output[k] = float(k % 13);
+    expected[int64_t(k) / locations * 2 + (p >= first && p < last)] += grad_output[k];
+  }
   SampleCall call{};
   call.dtype = ScalarType::kFloat, call.dims = 2, call.mode = InterpolationMode::kNearest;
   pad_alike(call, PaddingMode::kBorder);
-  set_batch(call, kBatch);
-  call.channels = kChannels, call.locations = kLocations, call.size[0] = call.size[1] = 1;
-  call.input = {grad_input.data(), kChannels, 1, {1, 1}};  // not read
-  call.grid = {grid.data(), 0, 2, 1};
-  call.grad_output = {grad_output.data(), kChannels * kLocations, 1, kLocations};
+  set_batch(call, batch);
+  call.channels = channels, call.locations = locations, call.size[0] = 2, call.size[1] = 1;
+  call.input = {grad_input.data(), channels * 2, 2, {1, 2}};  // not read
+  call.grid = {grid.data(), 0, 1, 0};
+  call.grad_output = {grad_output.data(), channels * locations, 1, locations};
   call.grad_input = call.input;
+  const auto scratch = scratch_for(call, true);
+  emulation::set_seed(uint64_t(last) % 4);  // the natural order of threads, or another
   CHECK(cuda::grid_sample_backward(call, true, nullptr) == 0, "a launch");
-  for (int k = 0; k < kBatch * kChannels; ++k)
-    CHECK(grad_input[k] == float(4 * k + 1), "plane %d: %g", k, double(grad_input[k]));
+  emulation::set_seed(0);
+  for (std::size_t k = 0; k < grad_input.size(); ++k)
+    CHECK(grad_input[k] == float(expected[k]), "pixel %zu: %g, not %g", k, double(grad_input[k]), expected[k]);
 }
 
 /// theta is a view whose rows are far apart.
@@ -129,7 +142,12 @@ void check_many_partial_sums() {
 
 int main() {
   check_sampling();
-  check_many_planes();
+  check_long_runs(3, 100, 2, 0, 1);         // channels that are no multiple of those summed at once
+  for (const int64_t channels : {1, 70}) {  // a block is 256 locations wide, or 32 and goes over its channels twice
+    for (const int64_t length : {31, 32, 33, 255, 256, 257, 2000}) {
+      for (const int64_t first : {0, 5, 500}) check_long_runs(2, channels, 2100 + first, first, first + length);
+    }
+  }
   check_theta();
   check_many_partial_sums();
   std::printf("%ld checks passed\n", long(checks_done));

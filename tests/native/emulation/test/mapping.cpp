@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../../../../csrc/core/dispatch.h"
+#include "../../../../csrc/cuda/location_sort.h"
 #include "../../checks.h"
 
 using namespace stn;
@@ -146,6 +147,24 @@ void check_affine_grids(Random& random) {
   }
 }
 
+/// A sort's keys fit as its indices do, where images are many and small, too.
+void check_bins() {
+  SampleCall call{};
+  call.dims = 3, call.batch = call.input_batch = 1000, call.size[0] = 1, call.size[1] = 2, call.size[2] = 3;
+  call.mode = InterpolationMode::kBilinear;
+  CHECK(bins_of(call) == 1000 * 2 * 3 * 4, "a cell before the first pixel: %ld", long(bins_of(call)));
+  for (const auto mode : {InterpolationMode::kNearest, InterpolationMode::kBicubic}) {
+    call.mode = mode;
+    CHECK(bins_of(call) == 1000 * 6, "a bin a pixel: %ld", long(bins_of(call)));
+  }
+  call.dims = 2;
+  CHECK(bins_of(call) == 1000 * 2, "only the axes that there are: %ld", long(bins_of(call)));
+  call.mode = InterpolationMode::kBilinear, call.batch = call.input_batch = int64_t(1) << 30, call.size[1] = 1;
+  CHECK(largest_sorted_index(call) == int64_t(1) << 32, "%ld", long(largest_sorted_index(call)));
+  call.batch = call.input_batch = 1, call.locations = 1000;
+  CHECK(largest_sorted_index(call) == 1000, "%ld", long(largest_sorted_index(call)));
+}
+
 /// Dense images of a few megabytes take 32-bit indices.
 void check_usual_calls_are_narrow() {
   static char something;
@@ -163,6 +182,7 @@ int main() {
   check_mappings(random);
   check_largest_index(random);
   check_affine_grids(random);
+  check_bins();
   check_usual_calls_are_narrow();
   std::printf("%ld checks passed\n", long(checks_done));
 }

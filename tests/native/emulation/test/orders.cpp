@@ -4,6 +4,7 @@
 
 #include "../../../../csrc/cuda/cuda.h"
 #include "emulation.h"
+#include "scratch.h"
 #include "strided.h"
 
 using namespace stn;
@@ -39,8 +40,12 @@ void compare(F&& run) {
   }
 }
 
+/// Where locations are: all over the image and beyond, all at one point of it, or all out of it.
+enum class Where { kSpread, kOnePoint, kOutside };
+
 /// All results of the sampler. Most locations are far more than one to a pixel.
-void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, int64_t channels, int dims) {
+void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, int64_t channels, int dims,
+                    Where where = Where::kSpread) {
   SampleCall call{};
   call.dtype = dtype, call.mode = mode, call.dims = dims;
   pad_alike(call, kPaddingModes[random.below(std::size(kPaddingModes))].value);
@@ -59,7 +64,10 @@ void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, in
     array.fill([&] { return random.uniform() * 2 - 1; });
     return std::optional<Strided>(std::move(array));
   };
-  const auto pixels = input(dtype, image), grid = input(computed, grids), grad_output = input(dtype, outputs);
+  const auto pixels = input(dtype, image), grad_output = input(dtype, outputs);
+  auto grid = input(computed, grids);
+  if (where != Where::kSpread) grid->fill([&] { return where == Where::kOnePoint ? 0.1 : 9.0; });
+  if (where == Where::kOutside) pad_alike(call, PaddingMode::kZeros);
   const auto tangent_input = input(dtype, image), tangent_grid = input(computed, grids);
   auto output = input(dtype, outputs), grad_input = input(computed, image), grad_grid = input(computed, grids);
   call.input = image_array(pixels), call.grid = location_array(grid, computed);
@@ -77,6 +85,7 @@ void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, in
     const std::string how = deterministic ? ", deterministic" : ", by atomics";
     compare([&] {
       clear();
+      const auto scratch = scratch_for(call, deterministic);
       CHECK(cuda::grid_sample_backward(call, deterministic, nullptr) == 0, "a launch");
       return Results{{"grad_input" + how, grad_input->bytes()}, {"grad_grid", grad_grid->bytes()}};
     });
@@ -85,6 +94,7 @@ void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, in
     second.grad_grad_output = location_array(output, dtype);
     compare([&] {
       clear();
+      const auto scratch = scratch_for(second, deterministic);
       CHECK(cuda::grid_sample_double_backward(second, deterministic, nullptr) == 0, "a launch");
       Results results{{"second grad_grid", grad_grid->bytes()}, {"grad_grad_output", output->bytes()}};
       // The second derivative by a nearest pixel is 0: nothing is added, in no order.
@@ -132,6 +142,16 @@ int main() {
     check_sampling(random, ScalarType(type), InterpolationMode::kBilinear, 9, 1);
     check_sampling(random, ScalarType(type), InterpolationMode::kBilinear, 2, 3);
     check_affine_grid(random, ScalarType(type));
+  }
+  int calls = 0;
+  for (const auto& mode : kInterpolationModes) {
+    for (int dims = 1; dims <= kMaxDims; ++dims) {
+      for (const Where where : {Where::kSpread, Where::kOnePoint, Where::kOutside}) {
+        const int64_t limit = cuda::use_index_limit(calls % 2);  // 64 bits, or 32
+        check_sampling(random, ScalarType(calls++ % 4), mode.value, dims == 2 ? 9 : 2, dims, where);
+        cuda::use_index_limit(limit);
+      }
+    }
   }
   for (const auto& [name, tally] : tallies) {
     std::printf("%s: %s, %d of %d calls differ under %d orders\n", name.c_str(), tally.promised ? "promised" : "not promised",
