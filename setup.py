@@ -178,8 +178,8 @@ def ninja_graph(tools, version, operators, module, build_dir):
     cxx = [*host, *(["-DSTN_WITH_CUDA"] if tools.nvcc else [])]
     emulated = [*host, "-DSTN_EMULATED", f"-I{emulation}", "-xc++"]
     cuda = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
-    # Machine code is compressed only where that is asked for: float32's cubins for seven architectures by nvcc 13.0 are
-    # 15.0 MB, and 2.4 so. --compress-mode=size makes 1.9 of them, but is nvcc 12.8's, and may want a newer driver.
+    # Machine code is compressed only where that is asked for. When this was measured, by nvcc 13.0, float32's cubins for seven
+    # architectures were 15.0 MB, and 2.4 so. --compress-mode=size made 1.9, but is nvcc 12.8's, and may want a newer driver.
     cuda += [f"-ccbin={tools.compiler[0]}", optimise[0], "-Xfatbin=-compress-all"]
     cuda += map(gencode, tools.archs)
     cuda += ["-Xptxas=-v"]  # the report is kept beside the object, for tools/resources.py --reports

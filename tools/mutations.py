@@ -223,7 +223,7 @@ MUTATIONS = [
     Mutation(SORTED_KERNELS, "i += lanes", "i += 1", "every column walks the whole run"),
     Mutation(SORTED_KERNELS, "    if (lane > 0) continue;\n", "", "every column adds"),
     Mutation(SORTED_KERNELS, "k < columns / kLongRun", "k < 1", "the first long run of a block alone"),
-    Mutation(SORTED_KERNELS, "if (starts && !is_long)", "if (starts)", "long runs are added twice"),
+    Mutation(SORTED_KERNELS, "own ? !starts || is_long :", "own ? !starts :", "long runs are added twice"),
     Mutation(SORTED_KERNELS, "sorted.in_run(i + kLongRun - 1", "sorted.in_run(i + 1", "two long runs in one block"),
     Mutation(SORTED_LAUNCHERS, "k < OfMode::kTapsOfSort", "k < 1", "one tap of a sort"),
     Mutation(SORTED_LAUNCHERS, "sort * OfMode::kTapsOfSort + k", "k", "the first tap of bicubic always"),

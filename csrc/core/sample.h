@@ -109,13 +109,15 @@ STN_HOST_DEVICE void sample_location_double_backward(const params_t& params, con
     };
     const auto add_slope = [&](auto tap, scalar_t slope, scalar_t pixel) {
       sum += weighed(tap, slope, pixel);
-      if (!wants_grid) return;
-      STN_UNROLL
-      for (int e = 0; e < kDims; ++e) {
-        scalar_t bend = 0;
+      if constexpr (kBends) {
+        if (!wants_grid) return;
         STN_UNROLL
-        for (int f = 0; f < kDims; ++f) bend += tangent[f] * stencil.second_derivative(tap, e, f);
-        gradient[e] += weighed(tap, bend, grad_output * pixel);
+        for (int e = 0; e < kDims; ++e) {
+          scalar_t bend = 0;
+          STN_UNROLL
+          for (int f = 0; f < kDims; ++f) bend += tangent[f] * stencil.second_derivative(tap, e, f);
+          gradient[e] += weighed(tap, bend, grad_output * pixel);
+        }
       }
     };
     const auto slope_of = [&](auto tap) {  // of the weight, along the tangent

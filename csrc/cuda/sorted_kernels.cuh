@@ -152,9 +152,12 @@ __global__ void __launch_bounds__(kThreads, kSortedMinBlocks<typename params_t::
   const bool starts = sorted.starts_run(i), is_long = starts && sorted.in_run(i + kLongRun - 1, sorted.keys[i]);
   if (is_long && threadIdx.y == 0) long_run = i;
   __syncthreads();
-  if (starts && !is_long) add_run<kMode, kSecond>(params, sorted, tap, i, index_t(0), index_t(1));
-  for (int k = 0; k < columns / kLongRun; ++k) {
-    if (long_runs[k] < sorted.count) add_run<kMode, kSecond>(params, sorted, tap, long_runs[k], column, columns);
+  STN_ROLL
+  for (int k = -1; k < columns / kLongRun; ++k) {  // one loop for both: add_run is half of the machine code
+    const bool own = k < 0;
+    const index_t first = own ? i : long_runs[k];
+    if (own ? !starts || is_long : first == sorted.count) continue;
+    add_run<kMode, kSecond>(params, sorted, tap, first, own ? 0 : column, own ? 1 : columns);
   }
 }
 
