@@ -32,6 +32,7 @@ AFFINE, COORDINATES, PADDING, INTERPOLATION = (
 )
 STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "core/source.h", "core/params.h", "core/storage.h"
 AFFINE_KERNELS, KERNELS = "cuda/affine_grid_kernels.cuh", "cuda/sample_kernels.cuh"
+REDUCE, FILL = "cuda/reduce.cuh", "core/fill.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
 BINS, LOCATION_SORT = "core/bins.h", "cuda/location_sort.h"
 SORTED_KERNELS, SORTED_LAUNCHERS = "cuda/sorted_kernels.cuh", "cuda/sorted_launchers.cuh"
@@ -131,7 +132,7 @@ MUTATIONS = [
     ),
     Mutation(STENCIL, "all & axis[e].inside", "all | axis[e].inside", "inside on one axis is inside"),
     Mutation(STENCIL, "(e == a) + (f == a)", "(e == a)", "second derivative forgets an axis"),
-    Mutation(STENCIL, "[(e == 0) + (f == 0)]", "[e == 0]", "second derivative forgets x"),
+    Mutation(STENCIL, "(e == 0) + (f == 0)", "(e == 0)", "second derivative forgets x"),
     Mutation(STENCIL, " % kAxisTaps;", ";", "a tap that its axis does not have"),
     Mutation(SAMPLE, "if (stencil.inside(tap)) sum +=", "sum +=", "forward reads outside"),
     Mutation(SAMPLE, "      if (!stencil.inside(tap)) return;\n", "", "backward reads and writes outside"),
@@ -141,16 +142,34 @@ MUTATIONS = [
     Mutation(SAMPLE, "grad_output * stencil.weight(tap));", "stencil.weight(tap));", "grad_input without grad_output"),
     Mutation(
         SAMPLE,
-        "gradient[e] += grad_output * pixel * stencil",
-        "gradient[e] = grad_output * pixel * stencil",
+        "gradient[e] += weighed(tap, stencil.derivative(tap, e), grad_output * pixel",
+        "gradient[e] = weighed(tap, stencil.derivative(tap, e), grad_output * pixel",
         "no sum over taps",
     ),
-    Mutation(SAMPLE, "sum += slope * pixel", "sum -= slope * pixel", "sign of the tangent of the grid"),
+    Mutation(SAMPLE, "sum += weighed(tap, slope", "sum -= weighed(tap, slope", "sign of the tangent of the grid"),
     Mutation(SAMPLE, "tangent[f] * stencil.second", "tangent[e] * stencil.second", "the wrong axis' tangent"),
     Mutation(
-        SAMPLE, "gradient[e] += grad_output * moved", "gradient[e] -= grad_output * moved", "sign of the tangent of the input"
+        SAMPLE,
+        "gradient[e] += weighed(tap, stencil.derivative(tap, e), grad_output * moved",
+        "gradient[e] -= weighed(tap, stencil.derivative(tap, e), grad_output * moved",
+        "sign of the tangent of the input",
     ),
     Mutation(SAMPLE, ", grad_output * slope);", ", slope);", "second grad_input without grad_output"),
+    Mutation(SAMPLE, "params.tangent_fill.at(at.n, c)", "params.fill.at(at.n, c)", "the fill value for its tangent"),
+    Mutation(COORDINATES, "axis.in_pixels ? given : ", "", "pixels taken for normalised coordinates"),
+    Mutation(COORDINATES, "axis.in_pixels ? scalar_t(1) : ", "", "the slope of normalised coordinates for pixels"),
+    Mutation(PADDING, "return select(i < size, i, i - size);", "return i;", "circular: the tap behind the last pixel"),
+    Mutation(PADDING, " - Numeric<value_t>::floor(x * axis.inverse_size) * size", "", "circular: whole periods not taken off"),
+    Mutation(STENCIL, "if (axis.centre_takes_fill) taps", "if (false) taps", "border: a centre outside is clamped"),
+    Mutation(STENCIL, "x >= scalar_t(-0.5)", "x >= scalar_t(0)", "border: half a pixel of the image takes the fill"),
+    Mutation(STENCIL, "scalar_of<value_t>(1) - product(FillTap{}", "product(FillTap{}", "the fill weighs what is inside"),
+    Mutation(STENCIL, "return -product(FillTap{}, e, -1)", "return product(FillTap{}, e, -1)", "sign of the fill's slope"),
+    Mutation(STENCIL, "return -product(FillTap{}, e, f)", "return product(FillTap{}, e, f)", "sign of the fill's bend"),
+    Mutation(PARAMS, "call.grad_grid.data ? call.grid_batch : call.batch", "call.batch", "a shared grid has many owners"),
+    Mutation(KERNELS, "user.n += params.owners", "user.n += params.batch", "one image uses a shared grid"),
+    Mutation(LOCATION_SORT, "return call.input_batch;", "return call.batch;", "a shared image is sorted as many"),
+    Mutation(FILL, "n += fill_batch", "n += batch", "one image reads a shared fill value"),
+    Mutation(FILL, "weight.load(n, 0, location)", "weight.load(0, 0, location)", "every image has the first weights"),
     Mutation(
         SOURCE, "n * batch_stride + location * location_stride", "location * location_stride", "every image has the first grid"
     ),
@@ -177,15 +196,15 @@ MUTATIONS = [
     Mutation(
         AFFINE_KERNELS, "i >= params.batch * params.locations", "i > params.batch * params.locations", "one thread too many"
     ),
-    Mutation(AFFINE_KERNELS, "  __syncthreads();\n", "", "no barrier in the sum over a block"),
-    Mutation(AFFINE_KERNELS, "offset > 0", "offset > 1", "a lane is left out of a warp's sum"),
-    Mutation(AFFINE_KERNELS, "warp = 1; warp < kWarps", "warp = 0; warp < kWarps", "the first warp counts twice"),
-    Mutation(AFFINE_KERNELS, "warp < kWarps", "warp <= kWarps", "a warp too many"),
-    Mutation(AFFINE_KERNELS, "threadIdx.x % 32 == 0", "threadIdx.x % 32 == 1", "the wrong lane's sum"),
-    Mutation(AFFINE_KERNELS, "0xffffffffu", "0x0000ffffu", "half a warp's mask"),
+    Mutation(REDUCE, "  __syncthreads();\n", "", "no barrier in the sum over a block"),
+    Mutation(REDUCE, "offset > 0", "offset > 1", "a lane is left out of a warp's sum"),
+    Mutation(REDUCE, "warp = 1; warp < kWarps", "warp = 0; warp < kWarps", "the first warp counts twice"),
+    Mutation(REDUCE, "warp < kWarps", "warp <= kWarps", "a warp too many"),
+    Mutation(REDUCE, "threadIdx.x % 32 == 0", "threadIdx.x % 32 == 1", "the wrong lane's sum"),
+    Mutation(REDUCE, "0xffffffffu", "0x0000ffffu", "half a warp's mask"),
     Mutation(AFFINE_KERNELS, "location += params.chunks * kThreads", "location += kThreads", "chunks overlap"),
     Mutation(AFFINE_KERNELS, "chunk += kThreads", "chunk += 2 * kThreads", "partial sums are left out"),
-    Mutation(KERNELS, "live = i < params", "live = i <= params", "one thread too many"),
+    Mutation(KERNELS, "live = i < images", "live = i <= images", "one thread too many"),
     Mutation(KERNELS, "    __syncthreads();\n", "", "no barrier between rows"),
     Mutation(
         KERNELS, "    __syncthreads();\n", "    if (at.live) __syncthreads();\n", "a barrier that idle threads don't reach"
@@ -243,7 +262,7 @@ MUTATIONS = [
     Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "affine grid: 32 bits always", nth=2),
     Mutation(LAUNCHERS, "call.batch * chunks_of(call))", "chunks_of(call))", "partial sums of one image"),
     Mutation(LAUNCHERS, "call.batch * locations_of(call)", "locations_of(call)", "affine grid of one image"),
-    Mutation(LAUNCH, "mapping_for(call.batch * call.locations", "mapping_for(call.locations", "locations of one image"),
+    Mutation(LAUNCH, "mapping_for(images * call.locations", "mapping_for(call.locations", "locations of one image"),
     Mutation(MAPPING, "(threads + kThreads - 1) / kThreads", "threads / kThreads", "the last block is missing", "mapping"),
     Mutation(MAPPING, "(locations + columns - 1) / columns", "locations / columns + 1", "an empty block", "mapping"),
     Mutation(MAPPING, "channels >= kChannelRows", "channels > 1", "more rows than channels", "mapping"),
