@@ -65,7 +65,7 @@ void check_forward(SampleCall call, Random& random, bool channels_last, bool wid
         const double expected = sample<scalar_t>(call, n, c, location, 0, 0, 1);
         const double got = output[(n * call.channels + c) * call.locations + location];
         CHECK(std::fabs(got - expected) <= tolerance, "dims %d, mode %d, padding %d: n %d c %d p %d is %.17g, not %.17g",
-              call.dims, int(call.mode), int(call.padding), int(n), int(c), int(location), got, expected);
+              call.dims, int(call.mode), int(call.padding[0]), int(n), int(c), int(location), got, expected);
       }
     }
   }
@@ -84,9 +84,9 @@ int main() {
             SampleCall call{};
             call.dims = dims;
             call.mode = mode.value;
-            call.padding = padding.value;
+            pad_alike(call, padding.value);
             call.coordinates = convention.value;
-            call.batch = wide_indices ? 1 : 2;
+            set_batch(call, wide_indices ? 1 : 2);
             call.channels = 3;
             call.locations = 157;  // the last block has idle threads
             const int64_t sizes[][kMaxDims] = {{5, 4, 3}, {7, 1, 2}, {1, 6, 1}};
