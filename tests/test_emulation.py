@@ -152,7 +152,9 @@ def test_an_array_that_is_one_element_too_short_is_reported(array: str, folder: 
     """The test above can fail: it is the product that reads or writes the element, and AddressSanitizer that says so."""
     done = subprocess.run([str(folder / "fuzz_by_hand"), "200", "1", "0", array], capture_output=True, text=True, timeout=600)
     assert done.returncode != 0
-    assert re.search(r"heap-buffer-overflow(.*\n)+?.*#0 .*/csrc/(core|cuda)/", done.stderr), done.stdout + done.stderr
+    # A lambda of the product's comes without its file.
+    product = r"heap-buffer-overflow(.*\n)+?.*#0 (.*/csrc/(core|cuda)/|\S+ in (auto |void )?stn::cuda::)"
+    assert re.search(product, done.stderr), done.stdout + done.stderr
 
 
 def test_promised_results_have_the_same_bits_in_any_order(folder: Path) -> None:

@@ -28,7 +28,8 @@ inline void check_fill_gradient(Random& random) {
       for (int64_t p = 0; p < call.locations; ++p) {
         const double term =
             grad_output.load(grad_output.offset(n, c, p)) * weight.load(weight.offset(n % weight.shape[0], 0, p));
-        sums.add(n % call.fill_batch * call.channels + c, term, epsilon_of(stn::ScalarType::kDouble));
+        const int64_t to = n % call.fill_batch * call.channels + c;
+        sums.add(to, term, (1 + std::fabs(sums.value[to])) * epsilon_of(stn::ScalarType::kDouble));  // of each addition
       }
     }
   }
