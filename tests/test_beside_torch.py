@@ -14,9 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cases import Case, needs_torch_double_backward
+from seen_operators import SeenOperators
+from tolerances import PARITY
 from torch import Tensor
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import stn_cuda
 from stn_cuda import reference
@@ -141,7 +142,7 @@ def test_16_bit_image_with_a_float32_grid(device):
     torch_refuses(lambda: F.grid_sample(image, grid, align_corners=False))
     output = ours(image, grid)
     assert output.dtype == torch.bfloat16
-    assert_close(output, F.grid_sample(image.float(), grid, align_corners=False).bfloat16(), rtol=2**-7, atol=1e-6)
+    PARITY[torch.bfloat16].assert_close(output.float(), F.grid_sample(image.float(), grid, align_corners=False))
 
 
 TORCH_AT_182_PIXELS = """
@@ -167,25 +168,13 @@ def test_16_bits_on_the_cpu_from_182_pixels_on():
 # ---- derivatives --------------------------------------------------------------------------------------------------------
 
 
-class Counted(TorchDispatchMode):
-    """The operators that a block runs, one after another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.names.append(str(function))
-        return function(*arguments, **options or {})
-
-
 @needs_torch_double_backward
 def test_second_derivatives_are_a_kernel(device):
     def operators(sampler) -> list[str]:
         arguments = pair(device)
         output = sampler(*arguments, align_corners=False)
         first = torch.autograd.grad(output, arguments, torch.ones_like(output).requires_grad_(), create_graph=True)
-        with Counted() as counted:
+        with SeenOperators() as counted:
             torch.autograd.grad(first, arguments, [torch.ones_like(gradient) for gradient in first])
         return counted.names
 

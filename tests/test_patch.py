@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from callers import NAMES, OURS, TORCHS, Elsewhere, sample, transform, under_torch
 from cases import Case
 from routed import assert_same, gradients
+from seen_operators import SeenOperators
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import stn_cuda
 from stn_cuda import patch
@@ -170,20 +170,10 @@ def test_names_are_reached_that_are_imported_meanwhile_and_no_others():
     assert before is TORCHS["grid_sample"] and meanwhile is OURS["grid_sample"]
 
 
-class Operators(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[str] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.seen.add(str(func))
-        return func(*args, **(kwargs or {}))
-
-
 def test_the_operator_below_stays_torchs(pair):
-    with patch(), Operators() as operators:
+    with patch(), SeenOperators() as operators:
         torch.grid_sampler(*pair, 0, 0, False)
-    assert operators.seen == {"aten.grid_sampler_2d.default"}
+    assert operators.names == ["aten.grid_sampler_2d.default"]
 
 
 def test_align_corners_none_warns_at_the_callers_line(pair, device):

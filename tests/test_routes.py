@@ -20,8 +20,8 @@ from routed import (
     tangents,
     without_vmap_fallback,
 )
+from seen_operators import SeenOperators
 from torch import func
-from torch.utils._python_dispatch import TorchDispatchMode
 from transforms import FIRST, HIGHER, SECOND
 
 import stn_cuda
@@ -75,16 +75,6 @@ def test_nearest_has_a_tangent_of_zeros_for_that_of_the_grid(device):
     input, grid = case.tensors(device, torch.float64, away_from_kinks=True)
     output, tangent = func.jvp(lambda grid: case.bind(stn_cuda.grid_sample)(input, grid), (grid,), (grid.cos(),))
     assert tangent.shape == output.shape and not tangent.any()
-
-
-class SeenOperators(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("name", (*FIRST, *SECOND))

@@ -14,8 +14,8 @@ class Tolerance:
     atol: float
     reason: str
 
-    def assert_close(self, actual: Tensor, expected: Tensor) -> None:
-        torch.testing.assert_close(actual, expected, rtol=self.rtol, atol=self.atol)
+    def assert_close(self, actual: Tensor, expected: Tensor, equal_nan: bool = False) -> None:
+        torch.testing.assert_close(actual, expected, rtol=self.rtol, atol=self.atol, equal_nan=equal_nan)
 
     def close(self, actual: Tensor, expected: Tensor) -> bool:
         return torch.allclose(actual, expected, rtol=self.rtol, atol=self.atol)
@@ -39,6 +39,15 @@ def parity(mode: str, dtype: torch.dtype) -> Tolerance:
         return PARITY[dtype]
     return Tolerance(max(BICUBIC_FLOAT32.rtol, PARITY[dtype].rtol), BICUBIC_FLOAT32.atol, BICUBIC_FLOAT32.reason)
 
+
+# A grid is ``points`` at the control points. Positions to 1e-5 are 0.005 pixels at width 1024; the system is solved in float64.
+AT_CONTROL_POINTS = {
+    torch.float64: Tolerance(0, 1e-12, "the rounding of a well-spaced system's solution"),
+    torch.float32: Tolerance(0, 1e-5, "what is promised; rounding the grid once is 5e-7 here"),
+}
+
+# A circular coordinate a little below 0, at most 7e-8 pixels: the last pixel, of value 7, weighs that much.
+BELOW_ZERO = Tolerance(0, 1e-6, "7e-8 of the step between the last pixel and the first, 6")
 
 # scipy interpolates in float64, from coordinates that the test hands it in pixels
 SCIPY = Tolerance(1e-9, 1e-9, "both in float64; normalising and back costs a few eps * size")
