@@ -38,6 +38,7 @@ PYBIND11_MODULE(_C, m) {
   m.attr("INTERPOLATION_MODES") = table_of(stn::kInterpolationModes);
   m.attr("PADDING_MODES") = table_of(stn::kPaddingModes);
   m.attr("COORDINATE_CONVENTIONS") = table_of(stn::kCoordinateConventions);
+  m.attr("TRANSFORM_KINDS") = table_of(stn::kTransformKinds);
   m.attr("PADDING_TAKES_FILL") = paddings_with_fill();
   m.def("build_info", &build_info);
 }

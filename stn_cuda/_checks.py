@@ -70,20 +70,28 @@ def check_same_device(function: str, name: str, tensor: Tensor, as_name: str, as
         raise RuntimeError(f"{function}(): expected {name} on the device of {as_name}, {as_tensor.device}, got {tensor.device}")
 
 
-def check_grid_dtype(grid: Tensor, input: Tensor, any_mix: bool) -> None:
+def check_source_dtype(function: str, name: str, source: Tensor, input: Tensor, any_mix: bool) -> None:
     """The dtype of input, or float32 with a 16-bit input; any mix of 16 and 32 bits for the operators and under autocast."""
     computed = accumulate_dtype(input.dtype)
-    if grid.dtype in (input.dtype, computed) or (any_mix and accumulate_dtype(grid.dtype) == computed):
+    if source.dtype in (input.dtype, computed) or (any_mix and accumulate_dtype(source.dtype) == computed):
         return
     alternative = "" if computed == input.dtype else f" or {computed}"
     if any_mix and computed == torch.float32:
         alternative = ", or another of 16 or 32 bits"
-    raise RuntimeError(f"grid_sample(): expected grid of the dtype of input, {input.dtype}{alternative}, got {grid.dtype}")
+    raise RuntimeError(
+        f"{function}(): expected {name} of the dtype of input, {input.dtype}{alternative}, got {source.dtype}")
 
 
-def joint_batch(input: Tensor, grid: Tensor) -> int:
-    """That of the output. Either of the two may have 1 for all of the other's."""
-    return grid.shape[0] if input.shape[0] == 1 else input.shape[0]
+def joint_batch(input: Tensor, source: Tensor) -> int:
+    """That of the output. Either of the two, the second being what gives the coordinates, may have 1 for all of the other's."""
+    return source.shape[0] if input.shape[0] == 1 else input.shape[0]
+
+
+def check_batches(function: str, name: str, source: Tensor, input: Tensor) -> None:
+    if source.shape[0] != joint_batch(input, source) and source.shape[0] != 1:
+        raise RuntimeError(
+            f"{function}(): expected {name} and input of one batch size, or of 1 for all of the other's, got {name} "
+            f"{text_of(source.shape)} and input {text_of(input.shape)}")
 
 
 def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
@@ -92,21 +100,22 @@ def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
     dims = len(shape) - 2
     if not 1 <= dims <= 3:  # (a tuple of ints as an argument: Dynamo gets that wrong in a frame alone)
         raise RuntimeError(
-            f"grid_sample(): expected input of shape (N, C, W), (N, C, H, W) or (N, C, D, H, W), got {_text(shape)}")
+            f"grid_sample(): expected input of shape (N, C, W), (N, C, H, W) or (N, C, D, H, W), got {text_of(shape)}")
     if len(grid_shape) < 3:
         raise RuntimeError(
-            f"grid_sample(): expected grid of shape (N, *out, {dims}), at least 3 dimensions, got {_text(grid_shape)}")
+            f"grid_sample(): expected grid of shape (N, *out, {dims}), at least 3 dimensions, got {text_of(grid_shape)}")
     if grid_shape[-1] != dims:
         hint = " (coordinates in dimension 1 go last by grid.movedim(1, -1))" if grid_shape[1] == dims else ""
         raise RuntimeError(
             f"grid_sample(): expected grid with {dims} in its last dimension, a coordinate for each spatial axis of input of "
-            f"shape {_text(shape)}, got {_text(grid_shape)}{hint}")
-    if grid_shape[0] != joint_batch(input, grid) and grid_shape[0] != 1:
-        raise RuntimeError(
-            "grid_sample(): expected grid and input of one batch size, or of 1 for all of the other's, got grid "
-            f"{_text(grid_shape)} and input {_text(shape)}")
-    if 0 in shape[2:]:
-        raise RuntimeError(f"grid_sample(): expected input with non-empty spatial dimensions, got {_text(shape)}")
+            f"shape {text_of(shape)}, got {text_of(grid_shape)}{hint}")
+    check_batches("grid_sample", "grid", grid, input)
+    check_not_empty("grid_sample", input)
+
+
+def check_not_empty(function: str, input: Tensor) -> None:
+    if 0 in input.shape[2:]:
+        raise RuntimeError(f"{function}(): expected input with non-empty spatial dimensions, got {text_of(input.shape)}")
 
 
 def check_grid_sample(input: Tensor, grid: Tensor, any_mix: bool = False) -> None:
@@ -117,26 +126,26 @@ def check_grid_sample(input: Tensor, grid: Tensor, any_mix: bool = False) -> Non
     check_dense("grid_sample", "grid", grid)
     check_sample_shapes(input, grid)
     check_dtype("grid_sample", "input", input.dtype)
-    check_grid_dtype(grid, input, any_mix)
+    check_source_dtype("grid_sample", "grid", grid, input, any_mix)
 
 
-def fill_as_channels(fill_value: Any, input: Tensor, grid: Tensor) -> Tensor:
-    """A fill_value of grid_sample as the operators take it: [N or 1, C], in the dtype that is computed in, without a copy."""
+def fill_as_channels(function: str, fill_value: Any, input: Tensor, source: Tensor) -> Tensor:
+    """A fill_value as the operators take it: [N or 1, C], in the dtype that is computed in, without a copy."""
     dtype, channels = accumulate_dtype(input.dtype), input.shape[1]
     if not isinstance(fill_value, Tensor):
         if isinstance(fill_value, bool) or not isinstance(fill_value, (int, float)):
-            raise TypeError(f"grid_sample(): expected fill_value to be a number or a Tensor, got {type(fill_value).__name__}")
+            raise TypeError(f"{function}(): expected fill_value to be a number or a Tensor, got {type(fill_value).__name__}")
         return torch.full((1, 1), fill_value, dtype=dtype, device=input.device).expand(1, channels)
-    check_same_device("grid_sample", "fill_value", fill_value, "input", input)
-    check_dense("grid_sample", "fill_value", fill_value)
+    check_same_device(function, "fill_value", fill_value, "input", input)
+    check_dense(function, "fill_value", fill_value)
     if not fill_value.is_floating_point():
-        raise RuntimeError(f"grid_sample(): expected fill_value of a floating point dtype, got {fill_value.dtype}")
-    shape, batch = fill_value.shape, joint_batch(input, grid)
+        raise RuntimeError(f"{function}(): expected fill_value of a floating point dtype, got {fill_value.dtype}")
+    shape, batch = fill_value.shape, joint_batch(input, source)
     fits = len(shape) == 0 or (shape[-1] == channels and (len(shape) == 1 or (len(shape) == 2 and shape[0] in (1, batch))))
     if not fits:
         raise RuntimeError(
-            f"grid_sample(): expected fill_value of shape (), ({channels},) or ({batch}, {channels}) for input of shape "
-            f"{_text(input.shape)}, got {_text(shape)}")
+            f"{function}(): expected fill_value of shape (), ({channels},) or ({batch}, {channels}) for input of shape "
+            f"{text_of(input.shape)}, got {text_of(shape)}")
     wide = fill_value.to(dtype)  # before it is expanded: the gradient of a 16-bit one is a sum in float32, rounded once
     return wide if len(shape) == 2 else wide.expand(1, channels)
 
@@ -166,7 +175,7 @@ def check_like(
 ) -> None:
     """The shape and dtype that were expected, and the device of ``like``."""
     if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{function}: expected {name} of shape {_text(shape)}, got {_text(tensor.shape)}")
+        raise ValueError(f"{function}: expected {name} of shape {text_of(shape)}, got {text_of(tensor.shape)}")
     if tensor.dtype != dtype:
         raise ValueError(f"{function}: expected {name} of dtype {dtype}, got {tensor.dtype}")
     check_same_device(function, name, tensor, "input", like)
@@ -179,64 +188,11 @@ def check_valid_mask(grid: Tensor, size: Sequence[int]) -> None:
     check_dtype("valid_mask", "grid", grid.dtype)
     dims = len(size)
     if not 1 <= dims <= 3 or min(size) < 1:
-        raise ValueError(f"valid_mask(): expected size (W,), (H, W) or (D, H, W) with positive entries only, got {_text(size)}")
+        raise ValueError(f"valid_mask(): expected size (W,), (H, W) or (D, H, W) with positive entries only, got {text_of(size)}")
     if grid.dim() < 3 or grid.shape[-1] != dims:
         raise RuntimeError(
-            f"valid_mask(): expected grid of shape (N, *out, {dims}) for size {_text(size)}, got {_text(grid.shape)}")
+            f"valid_mask(): expected grid of shape (N, *out, {dims}) for size {text_of(size)}, got {text_of(grid.shape)}")
 
 
-def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:
-    if not theta.is_floating_point():
-        raise ValueError(f"affine_grid(): expected theta of a floating point dtype, got {theta.dtype}")
-    check_device("affine_grid", "theta", theta.device)
-    check_dense("affine_grid", "theta", theta)
-    dims = len(size) - 2
-    if dims not in (2, 3):
-        raise NotImplementedError(
-            f"affine_grid(): expected size (N, C, H, W) or (N, C, D, H, W), got {_text(size)}")
-    if theta.dim() != 3 or tuple(theta.shape[1:]) != (dims, dims + 1):
-        raise ValueError(
-            f"affine_grid(): expected theta of shape (N, {dims}, {dims + 1}) for size {_text(size)}, got {_text(theta.shape)}")
-    if min(size) <= 0:
-        raise ValueError(f"affine_grid(): expected size with positive entries only, got {_text(size)}")
-    if size[0] != theta.shape[0]:
-        raise RuntimeError(
-            f"affine_grid(): expected size with theta's batch size {theta.shape[0]} as its first entry, got {_text(size)}")
-    check_dtype("affine_grid", "theta", theta.dtype)
-
-
-def check_spline_points(points: Tensor, num_points: int | None) -> int:
-    """points [N, K, 2], with the K of a basis or (None) a square. The result is K, which comparing has made a constant where
-    it was symbolic."""
-    function, shape = "thin_plate_spline_grid", points.shape
-    if not points.is_floating_point():
-        raise ValueError(f"{function}(): expected points of a floating point dtype, got {points.dtype}")
-    check_device(function, "points", points.device)
-    check_dense(function, "points", points)
-    check_dtype(function, "points", points.dtype)
-    if len(shape) != 3 or shape[2] != 2 or (num_points is not None and shape[1] != num_points):
-        count = "K" if num_points is None else str(num_points)
-        raise ValueError(
-            f"{function}(): expected points of shape (N, {count}, 2), an (x, y) for each control point of the basis, got "
-            f"{_text(shape)}")
-    if num_points is not None:
-        return num_points
-    side = 2
-    while side * side < shape[1]:  # math.isqrt doesn't take a symbolic number
-        side += 1
-    if side * side != shape[1]:
-        raise ValueError(
-            f"{function}(): expected points of shape (N, K, 2) with K a square, 4 or more, where no basis is given, got "
-            f"{_text(shape)}")
-    return side * side
-
-
-def check_grid_size(function: str, size: Sequence[int]) -> Sequence[int]:
-    """The spatial size of a 2-D output: (H, W)."""
-    if len(size) != 2 or min(size) <= 0:
-        raise ValueError(f"{function}(): expected size (H, W) with positive entries only, got {_text(size)}")
-    return size
-
-
-def _text(shape: Sequence[int]) -> str:
+def text_of(shape: Sequence[int]) -> str:
     return "(" + ", ".join([f"{size}" for size in shape]) + ("," if len(shape) == 1 else "") + ")"  # Dynamo: no str of a tuple

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
-from . import _checks
+from . import _checks, _grid_checks
+from ._extension import _C
 
 
 def _fake(*names: str) -> Callable[[Callable], Callable]:
@@ -97,6 +99,85 @@ def _grid_sample_double_backward(
 
 def _dense_as(fill_value: Tensor | None, wanted: bool) -> Tensor | None:
     return fill_value.new_empty(fill_value.shape) if wanted and fill_value is not None else None
+
+
+def _parameter_shape(transform: int, batch: int, size: Sequence[int]) -> tuple[int, ...]:
+    if transform == _C.TRANSFORM_KINDS["flow"]:
+        return (batch, len(size), *size)
+    return (batch, len(size) + (transform == _C.TRANSFORM_KINDS["projective"]), len(size) + 1)
+
+
+def _check_parameters(function: str, parameters: Tensor, transform: int, size: Sequence[int]) -> None:
+    _checks.check_tensor(function, "parameters", parameters)
+    if transform not in _C.TRANSFORM_KINDS.values():
+        raise ValueError(f"{function}: expected transform to be one of {_C.TRANSFORM_KINDS}, got {transform}")
+    if len(size) not in (2, 3):
+        raise ValueError(f"{function}: expected size (H, W) or (D, H, W), got {list(size)}")
+    shape = _parameter_shape(transform, parameters.shape[0] if parameters.dim() else 0, size)
+    _checks.check_like(function, "parameters", parameters, shape, parameters.dtype, parameters)
+
+
+@_fake("transform_grid")
+def _transform_grid(
+    parameters: Tensor, transform: int, size: Sequence[int], in_size: Sequence[int], pixels: bool, align_corners: bool
+) -> Tensor:
+    _check_parameters("transform_grid", parameters, transform, size)
+    return parameters.new_empty((parameters.shape[0], *size, len(size)))
+
+
+@_fake("_transform_grid")
+def _transform_grid_or_tangent(parameters: Tensor, tangent: Tensor | None, *options: Any) -> Tensor:
+    if tangent is not None:
+        _checks.check_like("transform_grid", "tangent", tangent, parameters.shape, parameters.dtype, parameters)
+    return _transform_grid(parameters, *options)
+
+
+@_fake("transform_grid_backward")
+def _transform_grid_backward(
+    grad_grid: Tensor, parameters: Tensor | None, tangent: Tensor | None, transform: int, size: Sequence[int],
+    in_size: Sequence[int], pixels: bool, align_corners: bool,
+) -> Tensor:
+    batch = grad_grid.shape[0]
+    _checks.check_like(
+        "transform_grid_backward", "grad_grid", grad_grid, (batch, *size, len(size)), grad_grid.dtype, grad_grid)
+    return grad_grid.new_empty(_parameter_shape(transform, batch, size))
+
+
+def _check_transform_sample(
+    input: Tensor, parameters: Tensor, transform: int, size: Sequence[int], mode: int, padding: Sequence[int], coordinates: int,
+    fill_value: Tensor | None,
+) -> tuple[int, ...]:
+    """The output's shape."""
+    _checks.check_tensor("transform_sample", "input", input)
+    _check_parameters("transform_sample", parameters, transform, size)
+    _grid_checks.check_transform_sample("transform_sample", "parameters", input, parameters, size, any_mix=True)
+    _checks.check_sample_options(input, parameters, mode, padding, coordinates, fill_value)
+    return (_checks.joint_batch(input, parameters), input.shape[1], *size)
+
+
+@_fake("transform_sample", "_transform_sample")
+def _transform_sample(
+    input: Tensor, parameters: Tensor, transform: int, size: Sequence[int], mode: int, padding: Sequence[int], coordinates: int,
+    fill_value: Tensor | None, float_output: bool,
+) -> Tensor:
+    shape = _check_transform_sample(input, parameters, transform, size, mode, padding, coordinates, fill_value)
+    return _empty_as(input, shape, _output_dtype(input, float_output))
+
+
+@_fake("transform_sample_backward")
+def _transform_sample_backward(
+    grad_output: Tensor, input: Tensor, parameters: Tensor, transform: int, size: Sequence[int], mode: int,
+    padding: Sequence[int], coordinates: int, fill_value: Tensor | None, float_output: bool, output_mask: Sequence[bool],
+    deterministic: bool,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    shape = _check_transform_sample(input, parameters, transform, size, mode, padding, coordinates, fill_value)
+    function = "transform_sample_backward"
+    _checks.check_like(function, "grad_output", grad_output, shape, _output_dtype(input, float_output), input)
+    if output_mask[2] and fill_value is None:
+        raise ValueError(f"{function}: expected output_mask[2] to be False without a fill_value")
+    grad_input = _empty_as(input, input.shape, input.dtype) if output_mask[0] else None
+    grad_parameters = parameters.new_empty(parameters.shape) if output_mask[1] else None
+    return grad_input, grad_parameters, _dense_as(fill_value, output_mask[2])
 
 
 def _grid_dims(size: Sequence[int]) -> int:

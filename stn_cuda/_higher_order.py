@@ -14,7 +14,7 @@ from torch import Tensor, func
 from torch.autograd import forward_ad
 
 from . import _operators
-from ._operators import Options
+from ._operators import GridOptions, Options
 
 
 def reference_tangent(options: Options, *tensors: Tensor | None) -> tuple[Tensor, ...]:
@@ -37,6 +37,23 @@ def reference_second(options: Options, wanted: Sequence[bool], *tensors: Tensor 
 
 def _reference_sample(options: Options, input: Tensor, grid: Tensor, fill: Tensor | None = None) -> tuple[Tensor]:
     return (_operators.reference_sample(input, grid, fill, options),)
+
+
+def grid_tangent(options: GridOptions, tangent: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+    """TransformGridJvpFunction's forward in plain operations."""
+    return push_forward(partial(_reference_grid, options), (parameters,), (tangent,))
+
+
+def grid_second(options: GridOptions, grad_grid: Tensor, tangent: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+    """TransformGridSecondFunction's forward in plain operations."""
+    def gradient(parameters: Tensor) -> tuple[Tensor, ...]:
+        return _vjp(partial(_reference_grid, options), parameters)[1]((grad_grid,))
+
+    return _vjp(gradient, parameters)[1]((tangent,))
+
+
+def _reference_grid(options: GridOptions, parameters: Tensor) -> tuple[Tensor]:
+    return (_operators.reference_grid(parameters, options),)
 
 
 def pull_back(

@@ -14,6 +14,8 @@ from . import _checks, _fake, reference  # noqa: F401  (the fakes are registered
 from ._extension import _C
 
 Options = tuple[int, list[int], int, bool]  # mode, padding, coordinates, float_output
+GridOptions = tuple[int, list[int], list[int], bool, bool]  # transform, size, in_size, pixels, align_corners
+FusedOptions = tuple[int, list[int], int, list[int], int, bool]  # transform, size, and those of Options
 Triple = tuple[Tensor | None, Tensor | None, Tensor | None]
 Quadruple = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
@@ -24,8 +26,15 @@ _sample_double_backward = _ops.grid_sample_double_backward.default
 _affine_grid = _ops._affine_grid.default
 _affine_grid_backward = _ops.affine_grid_backward.default
 
+_transform_grid = _ops._transform_grid.default
+_transform_grid_backward = _ops.transform_grid_backward.default
+_transform_sample = _ops._transform_sample.default
+_transform_sample_backward = _ops.transform_sample_backward.default
+
 _MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
+_TRANSFORM_NAMES = {value: name for name, value in _C.TRANSFORM_KINDS.items()}
 _PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
+CENTRE_PIXELS = _C.COORDINATE_CONVENTIONS["centre_pixels"]
 _CONVENTION_NAMES = {value: name for name, value in _C.COORDINATE_CONVENTIONS.items()}
 
 
@@ -84,6 +93,46 @@ def affine_grid_backward(grad_grid: Tensor, size: list[int], align_corners: bool
         raise _as_torchs(error, grad_grid) from None
 
 
+def transform_grid(parameters: Tensor, tangent: Tensor | None, options: GridOptions) -> Tensor:
+    """parameters [N, ...] -> [N, *size, dims], or the derivative of that along a tangent of the parameters."""
+    try:
+        return _transform_grid(parameters, tangent, *options)
+    except RuntimeError as error:
+        raise _as_torchs(error, parameters) from None
+
+
+def transform_grid_backward(
+    grad_grid: Tensor, parameters: Tensor | None, tangent: Tensor | None, options: GridOptions
+) -> Tensor:
+    """The gradient of <grad_grid, grid> by the parameters, or the derivative of that along a tangent of theirs."""
+    try:
+        return _transform_grid_backward(grad_grid, parameters, tangent, *options)
+    except RuntimeError as error:
+        raise _as_torchs(error, grad_grid) from None
+
+
+def transform_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions) -> Tensor:
+    """input [N, C, *in], parameters [N, ...] -> [N, C, *size]"""
+    transform, size, mode, padding, coordinates, float_output = options
+    try:
+        return _transform_sample(input, parameters, transform, size, mode, padding, coordinates, fill, float_output)
+    except RuntimeError as error:
+        raise _as_torchs(error, input) from None
+
+
+def transform_gradients(
+    grad_output: Tensor, input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions, wanted: Sequence[bool]
+) -> Triple:
+    """Of <grad_output, output> by input, parameters and fill, None for what isn't wanted."""
+    transform, size, mode, padding, coordinates, float_output = options
+    try:
+        return _transform_sample_backward(
+            grad_output, input, parameters, transform, size, mode, padding, coordinates, fill, float_output, wanted,
+            torch.are_deterministic_algorithms_enabled())
+    except RuntimeError as error:
+        raise _as_torchs(error, input) from None
+
+
 def _as_torchs(error: RuntimeError, tensor: Tensor) -> RuntimeError:
     """torch has a type for a GPU's memory that is full; the stable ABI loses it, csrc/ops says it in words."""
     full = tensor.device.type == "cuda" and "not enough memory" in str(error)
@@ -96,5 +145,10 @@ def reference_sample(input: Tensor, grid: Tensor, fill: Tensor | None, options: 
         input = input.to(_checks.accumulate_dtype(input.dtype))
     convention = _CONVENTION_NAMES[coordinates]
     return reference.grid_sample(
-        input, grid, _MODE_NAMES[mode], [_PADDING_NAMES[one] for one in padding], convention == "centres", fill_value=fill,
-        coordinates="pixel" if convention == "pixels" else "normalized")
+        input, grid, _MODE_NAMES[mode], [_PADDING_NAMES[one] for one in padding], convention in ("centres", "centre_pixels"),
+        fill_value=fill, coordinates="pixel" if convention in ("pixels", "centre_pixels") else "normalized")
+
+
+def reference_grid(parameters: Tensor, options: GridOptions) -> Tensor:
+    transform, *others = options
+    return reference.transform_grid(parameters, _TRANSFORM_NAMES[transform], *others)

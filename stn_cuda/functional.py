@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary, has_torch_function_variadic
 
-from . import _autograd, _checks
+from . import _autograd, _checks, _grid_checks
 from ._extension import _C
 
 _MODES = _C.INTERPOLATION_MODES
@@ -100,7 +100,7 @@ def grid_sample(
     if not torch.jit.is_tracing():  # the operator checks again; here a trace would take every size for a constant
         _checks.check_grid_sample(input, grid, any_mix=autocast)
     padding = _paddings(padding_mode, input.dim() - 2, fill_value is not None)
-    fill = None if fill_value is None else _checks.fill_as_channels(fill_value, input, grid)
+    fill = None if fill_value is None else _checks.fill_as_channels("grid_sample", fill_value, input, grid)
     float_output = autocast and _autograd.autocast_is_wide(input, grid)
     return _autograd.grid_sample(input, grid, fill, mode_value, padding, convention, float_output)
 
@@ -194,7 +194,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if torch.jit.is_tracing():  # sizes that depend on an input stay part of the trace
         return _autograd.affine_grid(theta, list(size), align_corners)
     size = _ints("affine_grid", size)
-    _checks.check_affine_grid(theta, size)
+    _grid_checks.check_affine_grid(theta, size)
     if align_corners and min(size[2:]) == 1 and not torch.compiler.is_compiling():
         warnings.warn(
             "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True: an axis of "
@@ -222,21 +222,23 @@ def _convention(align_corners: bool | None, coordinates: str, function: str = "g
     return convention
 
 
-def _paddings(padding_mode: str | Sequence[str], dims: int, has_fill: bool) -> list[int]:
+def _paddings(
+    padding_mode: str | Sequence[str], dims: int, has_fill: bool, function: str = "grid_sample"
+) -> list[int]:
     """As the operators take it: an entry for all axes, or one an axis."""
     if not has_fill and isinstance(padding_mode, str) and padding_mode in _C.PADDING_MODES:
         return [_C.PADDING_MODES[padding_mode]]
     an_axis = isinstance(padding_mode, (list, tuple))
     modes: list[Any] = list(padding_mode) if an_axis else [padding_mode]
-    paddings = [_checks.lookup("grid_sample", "padding_mode", _PADDINGS, mode) for mode in modes]
+    paddings = [_checks.lookup(function, "padding_mode", _PADDINGS, mode) for mode in modes]
     if an_axis and len(modes) != dims:
         raise ValueError(
-            f"grid_sample(): expected padding_mode to be one mode, or {dims} for the axes of input, got {padding_mode!r}")
+            f"{function}(): expected padding_mode to be one mode, or {dims} for the axes of input, got {padding_mode!r}")
     if "fill" in modes and not has_fill:
-        raise ValueError(f"grid_sample(): expected a fill_value with padding_mode={padding_mode!r}")
+        raise ValueError(f"{function}(): expected a fill_value with padding_mode={padding_mode!r}")
     if has_fill and not any(mode == "fill" or _C.PADDING_TAKES_FILL[mode] for mode in modes):
         raise ValueError(
-            f"grid_sample(): expected no fill_value with padding_mode={padding_mode!r}, which has no outside")
+            f"{function}(): expected no fill_value with padding_mode={padding_mode!r}, which has no outside")
     return paddings
 
 
@@ -246,13 +248,17 @@ def _sample_parts(
 ) -> Tensor:
     """A complex image: its real and its imaginary part, recombined."""
     align_corners = bool(align_corners) if coordinates == "normalized" else None  # None has warned already
-    fills = [fill_value, None if fill_value is None else 0.0]
-    if isinstance(fill_value, complex) or (isinstance(fill_value, Tensor) and fill_value.is_complex()):
-        fills = [fill_value.real, fill_value.imag]
     real, imag = (
         grid_sample(part, grid, mode, padding_mode, align_corners, fill_value=fill, coordinates=coordinates)
-        for part, fill in zip((input.real, input.imag), fills))
+        for part, fill in zip((input.real, input.imag), parts_of_fill(fill_value)))
     return torch.complex(real, imag)
+
+
+def parts_of_fill(fill_value: complex | Tensor | None) -> tuple[Any, Any]:
+    """A complex image's fill_value for its real and its imaginary part."""
+    if isinstance(fill_value, complex) or (isinstance(fill_value, Tensor) and fill_value.is_complex()):
+        return fill_value.real, fill_value.imag
+    return fill_value, None if fill_value is None else 0.0
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -57,6 +57,8 @@ def grid_sample(
         x = coordinate.reshape(batch, locations)
         if coordinates == "normalized":
             x = pixel_coordinate(x, size, bool(align_corners))
+        elif align_corners and size == 1:
+            x = constant(0.0, x)
         if fill_value is not None and padding == "border":
             outside = outside | ~((x >= -0.5) & (x < size - 0.5))
         x = sanitize(x, size, padding)
@@ -193,12 +195,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool = False)
     """
     dtype, theta = theta.dtype, at_least_float32(theta)
     batch, _, *out_size = size
-    positions = [base_coordinates(length, theta, align_corners) for length in out_size]
-    columns = [*reversed(torch.meshgrid(*positions, indexing="ij"))]
-    base = torch.stack([*columns, torch.ones_like(columns[0])], dim=-1)  # (*out, dims + 1)
-    dims = len(out_size)
-    theta = theta.reshape(batch, *[1] * dims, dims, dims + 1)
-    return (theta * base.unsqueeze(-2)).sum(-1).to(dtype)
+    return homogeneous(theta, (batch, *out_size), align_corners).to(dtype)
 
 
 def base_coordinates(length: int, like: Tensor, align_corners: bool) -> Tensor:
@@ -209,3 +206,48 @@ def base_coordinates(length: int, like: Tensor, align_corners: bool) -> Tensor:
     if length == 1:
         return torch.zeros_like(index)  # no extent: the image's centre
     return (2 * index - (length - 1)) / (length - 1)
+
+
+def transform_grid(
+    parameters: Tensor, transform: str, size: Sequence[int], in_size: Sequence[int], pixels: bool, align_corners: bool
+) -> Tensor:
+    """The grid (N, *size, dims) of an "affine" or "projective" theta, or of a "flow"; in pixels of ``in_size``, or normalised.
+
+    affine: (x', y') = theta (x, y, 1). projective: (u, v, w) = theta (x, y, 1), x' = u / w, y' = v / w; NaN where |w| < 1e-8.
+    A flow (N, dims, *size) is in pixels, and added to the location's own pixel.
+    """
+    dtype, parameters = parameters.dtype, at_least_float32(parameters)
+    batch, dims = parameters.shape[0], len(size)
+    if transform == "flow":
+        own = torch.meshgrid(*[torch.arange(n, device=parameters.device) for n in size], indexing="ij")
+        at = [(flow + index) for flow, index in zip(parameters.unbind(1), reversed(own), strict=True)]
+        if not pixels:
+            at = [normalized_coordinate(x, n, align_corners) for x, n in zip(at, reversed(in_size), strict=True)]
+        return torch.stack(at, -1).to(dtype)
+    if transform == "affine":
+        columns = list(affine_grid(parameters, (batch, 1, *size), align_corners).unbind(-1))
+    else:
+        *rows, w = homogeneous(parameters, (batch, *size), align_corners).unbind(-1)
+        near = w.abs() < 1e-8
+        columns = [torch.where(near, math.nan, row / torch.where(near, 1.0, w)) for row in rows]
+    if pixels:
+        columns = [pixel_coordinate(x, n, align_corners) for x, n in zip(columns, reversed(in_size), strict=True)]
+    return torch.stack(columns, -1).reshape(batch, *size, dims).to(dtype)
+
+
+def homogeneous(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    """theta (N, rows, dims + 1) times (position, 1): (N, *out, rows)."""
+    batch, *out = size
+    positions = [base_coordinates(length, theta, align_corners) for length in out]
+    columns = [*reversed(torch.meshgrid(*positions, indexing="ij"))]
+    base = torch.stack([*columns, torch.ones_like(columns[0])], dim=-1)
+    return (theta.reshape(batch, *[1] * len(out), *theta.shape[1:]) * base.unsqueeze(-2)).sum(-1)
+
+
+def normalized_coordinate(x: Tensor, size: int, align_corners: bool) -> Tensor:
+    """The inverse of ``pixel_coordinate``."""
+    if not align_corners:
+        return (2 * x + 1) / size - 1
+    if size == 1:
+        return constant(0.0, x)
+    return 2 * x / (size - 1) - 1

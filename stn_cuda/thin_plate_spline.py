@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 from torch.utils import _pytree as pytree
 
-from . import _checks, _spline_constants
+from . import _checks, _grid_checks, _spline_constants
 from .functional import _ints, _is_autocast
 
 
@@ -154,8 +154,8 @@ def thin_plate_spline_grid(
     if basis is not None and not isinstance(basis, ThinPlateSplineBasis):
         raise TypeError(
             f"thin_plate_spline_grid(): expected basis to be a ThinPlateSplineBasis or None, got {type(basis).__name__}")
-    height, width = _checks.check_grid_size("thin_plate_spline_grid", _ints("thin_plate_spline_grid", size))
-    count = _checks.check_spline_points(points, None if basis is None else basis.num_points)
+    height, width = _grid_checks.check_grid_size("thin_plate_spline_grid", _ints("thin_plate_spline_grid", size))
+    count = _grid_checks.check_spline_points(points, None if basis is None else basis.num_points)
     batch = points.shape[0]
     weights = _weights(basis, count, points.device, (height, width, align_corners))
     planes = points.double().transpose(1, 2).reshape(2 * batch, count)

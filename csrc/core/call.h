@@ -13,6 +13,10 @@ constexpr int kMaxDims = 3;
 
 enum class ScalarType { kHalf, kBFloat16, kFloat, kDouble };
 
+constexpr ScalarType computed_in(ScalarType stored) {
+  return stored == ScalarType::kDouble ? ScalarType::kDouble : ScalarType::kFloat;
+}
+
 /// [N, C, *in]
 struct ImageArray {
   void* data = nullptr;  // nullptr: absent, for results that are not wanted
@@ -35,6 +39,35 @@ struct ChannelArray {
   int64_t batch_stride = 0, channel_stride = 0;
 };
 
+/// A transform of a location's own position in the output (transform.h), instead of coordinates in a tensor. Absent: dims is 0.
+struct TransformArrays {
+  int dims = 0;
+  TransformKind kind{};
+  int64_t size[kMaxDims] = {};  // of the output
+  // affine: [N, dims, dims + 1], projective: [N, dims + 1, dims + 1]
+  const void* theta = nullptr;
+  const void* tangent_theta = nullptr;
+  int64_t theta_stride[3] = {}, tangent_stride[3] = {};
+  // flow: [N, dims, *out]
+  LocationArray flow, tangent_flow, grad_flow;
+
+  // The units of the result, see Transform.
+  double unit[kMaxDims + 1][kMaxDims + 1] = {};
+  double centre[kMaxDims] = {};
+
+  // The gradient of theta: scratch, as many partial sums as the backend says, and the result, dense.
+  double* partial = nullptr;
+  void* grad_theta = nullptr;
+
+  bool exist() const { return dims > 0; }
+  int64_t rows() const { return kind == TransformKind::kProjective ? dims + 1 : dims; }
+  int64_t locations() const {
+    int64_t product = 1;
+    for (int e = 0; e < dims; ++e) product *= size[e];
+    return product;
+  }
+};
+
 /// Coordinates, their tangents and gradients, fill values, and grad_input are of the type that is computed in: float for 16-bit
 /// images. An input or a grid of one image for a batch has the batch 1 and the stride 0 there; all images then read it, and add
 /// to its gradient.
@@ -49,7 +82,8 @@ struct SampleCall {
   int64_t size[kMaxDims];           // of the image
   ImageArray input;
   ChannelArray fill;  // absent: taps outside read 0
-  LocationArray grid;
+  LocationArray grid;               // or
+  TransformArrays transform;        // whose batch is grid_batch, too
   LocationArray output;       // forward
   LocationArray grad_output;  // backward
   ImageArray grad_input;      // backward, zeroed by the caller
@@ -61,6 +95,9 @@ struct SampleCall {
   LocationArray tangent_grid;
   ChannelArray tangent_fill;
   LocationArray grad_grad_output;
+
+  /// Whether the gradient of what gives the coordinates is wanted.
+  bool wants_source_gradient() const { return grad_grid.data || transform.grad_flow.data || transform.grad_theta; }
 
   void* scratch;  // of both backwards: as many bytes as the backend says
 };
@@ -75,16 +112,12 @@ struct FillGradientCall {
   ChannelArray grad_fill;  // of the type that is computed in
 };
 
-struct AffineGridCall {
-  ScalarType dtype;  // of grid and grad_theta; theta is of the type that is computed in
-  int dims;
-  bool align_corners;
+/// A transform's coordinates as a grid, or their tangents, or the gradient of its parameters.
+struct TransformGridCall {
+  ScalarType dtype;  // of grid and grad_theta; everything else is of the type that is computed in
   int64_t batch;
-  int64_t size[kMaxDims];  // of the output
-  const void* theta;       // [N, dims, dims + 1], forward
-  int64_t theta_stride[3];
-  void* grad_theta;    // dense [N, dims, dims + 1], backward
-  double* partial;     // scratch of the backward: as many as the backend says
+  TransformArrays transform;
+  bool along_tangent;  // forward: the tangent of the grid. Backward: the derivative of <tangent, gradient> by the parameters
   LocationArray grid;  // written by the forward, the cotangent of the backward
 };
 

@@ -12,20 +12,23 @@ struct Axis {
   scalar_t last;            // the largest index that scalar_t can name: size - 1
   scalar_t scale, shift;    // pixel = (coordinate + 1) * scale - shift; scale is d pixel / d coordinate
   bool in_pixels;           // coordinates are pixels already
-  bool has_extent;          // false where size is 1 under kCentres: every coordinate, NaN too, is pixel 0
+  bool has_extent;          // false where size is 1 from centre to centre: every coordinate, NaN too, is pixel 0
   scalar_t mirror, span;    // reflection: where the first mirror is, and how far the second is from it
   scalar_t inverse_period;  // reflection: 1 / (2 * span), 0 where span is 0
   scalar_t inverse_size;    // circular: 1 / size
   PaddingMode padding;      // for RuntimePadding
   bool centre_takes_fill;   // for RuntimePadding: nothing is read where the coordinate itself is outside the pixels' area
+  bool ends_read_beyond;    // an end pixel is read by all coordinates beyond it
 
   static STN_HOST Axis make(int64_t size, CoordinateConvention convention, PaddingMode padding) {
-    const bool centres = convention == CoordinateConvention::kCentres;
+    using Convention = CoordinateConvention;
+    const bool centres = convention == Convention::kCentres || convention == Convention::kCentrePixels;
     Axis axis{};
     axis.size = size;
     axis.last = largest_not_above(size - 1);
-    axis.in_pixels = convention == CoordinateConvention::kPixels;
-    axis.scale = axis.in_pixels ? scalar_t(1) : scalar_t(centres ? size - 1 : size) / 2;
+    axis.in_pixels = convention == Convention::kPixels || convention == Convention::kCentrePixels;
+    axis.scale = scalar_t(centres ? size - 1 : size) / 2;
+    if (axis.in_pixels) axis.scale = scalar_t(centres && size == 1 ? 0 : 1);
     axis.shift = centres ? scalar_t(0) : scalar_t(0.5);
     axis.has_extent = !(centres && size == 1);
     axis.mirror = centres ? scalar_t(0) : scalar_t(-0.5);
@@ -49,7 +52,7 @@ template <typename value_t, typename scalar_t>
 STN_HOST_DEVICE value_t unnormalize(value_t coordinate, const Axis<scalar_t>& axis) {
   const value_t pixel = (coordinate + scalar_t(1)) * axis.scale - axis.shift;
   const value_t given = coordinate + scalar_t(0);  // -0 becomes 0, as it does in normalised coordinates
-  return axis.in_pixels ? given : axis.has_extent ? pixel : broadcast<value_t>(0);  // branches on the call, not on data
+  return !axis.has_extent ? broadcast<value_t>(0) : axis.in_pixels ? given : pixel;  // branches on the call, not on data
 }
 
 /// NOTE [ Non-finite coordinates ]

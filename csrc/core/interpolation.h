@@ -7,6 +7,7 @@ namespace stn {
 // One struct a mode: how many taps an axis has, where the first one lies, and what the taps weigh.
 //
 //   kTaps                taps an axis
+//   kRadius              how far from a pixel, in pixels, a coordinate reads it at most
 //   kPadsCoordinate      padding moves the coordinate before taps are chosen; else it moves each tap by itself
 //   kDifferentiable      whether the result varies with the coordinate; if not, its gradient is 0 whatever the pixels are
 //   first(x)             position of the first tap
@@ -19,6 +20,7 @@ struct Interpolation;
 template <>
 struct Interpolation<InterpolationMode::kNearest> {
   static constexpr int kTaps = 1;
+  static constexpr double kRadius = 0.5;
   static constexpr bool kPadsCoordinate = true;
   static constexpr bool kDifferentiable = false;
 
@@ -40,6 +42,7 @@ struct Interpolation<InterpolationMode::kNearest> {
 template <>
 struct Interpolation<InterpolationMode::kBilinear> {
   static constexpr int kTaps = 2;
+  static constexpr double kRadius = 1;
   static constexpr bool kPadsCoordinate = true;
   static constexpr bool kDifferentiable = true;
 
@@ -66,6 +69,7 @@ struct Interpolation<InterpolationMode::kBilinear> {
 template <>
 struct Interpolation<InterpolationMode::kBicubic> {
   static constexpr int kTaps = 4;
+  static constexpr double kRadius = 2;
   static constexpr bool kPadsCoordinate = false;
   static constexpr bool kDifferentiable = true;
 

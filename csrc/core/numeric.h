@@ -37,6 +37,16 @@ struct Numeric<double> {
   static STN_HOST_DEVICE double round_half_even(double x) { return ::nearbyint(x); }
 };
 
+/// a * b + c, on a GPU always in one rounding: kernels that have to agree on a coordinate mustn't leave that to the compiler.
+template <typename scalar_t, typename value_t>
+STN_HOST_DEVICE value_t multiply_add(scalar_t a, value_t b, value_t c) {
+#if defined(__CUDA_ARCH__)
+  return ::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
 template <typename value_t>
 using scalar_of = typename Numeric<value_t>::scalar_t;
 

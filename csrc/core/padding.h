@@ -35,6 +35,12 @@ enum class Fill {
   kCentre,   // all of a location whose coordinate is outside the area of the image's pixels: ITK's rule, pytorch#66366
 };
 
+enum class Readers {
+  kNear,           // those around it
+  kNearAndBeyond,  // and, for an end pixel, all beyond it
+  kMany,           // those around any of its images, without a bound
+};
+
 /// Clamps to [0, last]. The slope is 0 where clamped and, as in torch, exactly on the edge. NaN goes to 0.
 template <typename value_t, typename scalar_t>
 STN_HOST_DEVICE value_t clamp_to_image(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
@@ -57,6 +63,7 @@ template <>
 struct Padding<PaddingMode::kZeros> : TapsStay {
   static constexpr bool kMayFill = false;
   static constexpr Fill kFill = Fill::kTaps;
+  static constexpr Readers kReaders = Readers::kNear;
 
   /// Whatever is so far out that no tap of any mode is a pixel, NaN included, goes to one such place. It reads nothing
   /// there, so its derivative is 0 without help.
@@ -97,6 +104,7 @@ struct NoOutside : TapsStay {
 template <>
 struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
   static constexpr Fill kFill = Fill::kCentre;
+  static constexpr Readers kReaders = Readers::kNearAndBeyond;
 
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
@@ -107,6 +115,7 @@ struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
 template <>
 struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
   static constexpr Fill kFill = Fill::kNothing;
+  static constexpr Readers kReaders = Readers::kMany;
 
   /// The distance from the first mirror, less whole periods, folded at the second one. No fmod, which vectors lack: a
   /// period miscounted by rounding moves the result by rounding only, since reflection is continuous. The clamp takes the
@@ -127,6 +136,7 @@ struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
 template <>
 struct Padding<PaddingMode::kCircular> : NoOutside<PaddingMode::kCircular> {
   static constexpr Fill kFill = Fill::kNothing;
+  static constexpr Readers kReaders = Readers::kMany;
 
   /// The coordinate less whole periods. Rounding may miscount them by one, which the next line mends; a coordinate so large
   /// that what is left still is no pixel has no digits to tell.
@@ -191,18 +201,31 @@ class RuntimePadding {
 
 namespace detail {
 
-template <std::size_t... kIndex>
-STN_HOST Fill fill_rule(PaddingMode mode, std::index_sequence<kIndex...>) {
-  Fill rule = Fill::kNothing;
-  ((mode == kPaddingModes[kIndex].value ? void(rule = Padding<kPaddingModes[kIndex].value>::kFill) : void()), ...);
-  return rule;
+/// f(Padding<mode>{}) of the mode that is known at run time.
+template <typename F, std::size_t... kIndex>
+STN_HOST void with_padding(PaddingMode mode, std::index_sequence<kIndex...>, F&& f) {
+  ((mode == kPaddingModes[kIndex].value ? f(Padding<kPaddingModes[kIndex].value>{}) : void()), ...);
 }
 
 }  // namespace detail
 
+template <typename F>
+STN_HOST void with_padding(PaddingMode mode, F&& f) {
+  detail::with_padding(mode, std::make_index_sequence<std::extent_v<decltype(kPaddingModes)>>{}, f);
+}
+
 /// What a fill value takes the place of under this mode.
 STN_HOST Fill fill_rule(PaddingMode mode) {
-  return detail::fill_rule(mode, std::make_index_sequence<std::extent_v<decltype(kPaddingModes)>>{});
+  Fill rule = Fill::kNothing;
+  with_padding(mode, [&](auto padding) { rule = decltype(padding)::kFill; });
+  return rule;
+}
+
+/// Which coordinates read a pixel under this mode.
+STN_HOST Readers readers_of(PaddingMode mode) {
+  Readers readers = Readers::kMany;
+  with_padding(mode, [&](auto padding) { readers = decltype(padding)::kReaders; });
+  return readers;
 }
 
 }  // namespace stn

@@ -59,7 +59,7 @@ template <InterpolationMode kMode, typename Pad, typename params_t, typename Add
 STN_HOST_DEVICE void sample_location_backward(const params_t& params, const Visit<typename params_t::index_t>& at, Add add,
                                               typename params_t::scalar_t (&gradient)[params_t::kDims]) {
   using scalar_t = typename params_t::scalar_t;
-  const bool wants_grid = Interpolation<kMode>::kDifferentiable && params.source.grad_grid;
+  const bool wants_grid = Interpolation<kMode>::kDifferentiable && params.source.wants_gradient();
   const auto stencil = stencil_at<kMode, Pad, 1>(params, at);
   for (typename params_t::index_t c = at.channel; c < params.channels; c += at.channel_step) {
     const scalar_t grad_output = params.grad_output.load(at.n, c, at.location);
@@ -89,7 +89,7 @@ STN_HOST_DEVICE void sample_location_double_backward(const params_t& params, con
   using scalar_t = typename params_t::scalar_t;
   constexpr int kDims = params_t::kDims;
   constexpr bool kBends = Interpolation<kMode>::kDifferentiable;
-  const bool wants_grid = kBends && params.source.grad_grid;
+  const bool wants_grid = kBends && params.source.wants_gradient();
   scalar_t tangent[kDims] = {};
   STN_UNROLL
   for (int e = 0; e < kDims; ++e) {

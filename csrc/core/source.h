@@ -1,6 +1,5 @@
 #pragma once
-#include "call.h"
-#include "numeric.h"
+#include "transform.h"
 
 namespace stn {
 
@@ -9,6 +8,8 @@ namespace stn {
 /// The coordinates stand in a tensor.
 template <int kDims, typename scalar_t, typename index_t>
 struct GridSource {
+  static constexpr bool kSums = false;  // whether its gradient is a sum over locations
+
   const scalar_t* grid;  // [N, P, kDims]
   scalar_t* grad_grid;   // [N, P, kDims], or nullptr where it is not wanted
   index_t batch_stride, location_stride, component_stride;
@@ -24,6 +25,8 @@ struct GridSource {
         grad_location_stride(static_cast<index_t>(call.grad_grid.location_stride)),
         grad_component_stride(static_cast<index_t>(call.grad_grid.component_stride)) {}
 
+  STN_HOST_DEVICE bool wants_gradient() const { return grad_grid; }
+
   STN_HOST_DEVICE void coordinate(index_t n, index_t location, scalar_t (&result)[kDims]) const {
     const scalar_t* at = grid + n * batch_stride + location * location_stride;
     STN_UNROLL
@@ -36,6 +39,35 @@ struct GridSource {
     STN_UNROLL
     for (int e = 0; e < kDims; ++e) at[e * grad_component_stride] = gradient[e];
   }
+};
+
+/// A transform of the location's own position: AffineSource, ProjectiveSource and FlowSource in one, because a branch on the
+/// call costs a kernel less than each kernel three times costs the build.
+template <int kDims, typename scalar_t, typename index_t>
+struct TransformSource {
+  static constexpr bool kSums = true;
+
+  Transform<kDims, scalar_t, index_t> transform;
+  bool wanted;
+
+  STN_HOST explicit TransformSource(const SampleCall& call)
+      : transform(call.transform), wanted(call.wants_source_gradient()) {}
+
+  STN_HOST_DEVICE bool wants_gradient() const { return wanted; }
+
+  STN_HOST_DEVICE void coordinate(index_t n, index_t location, scalar_t (&result)[kDims]) const {
+    transform.coordinate(n, location, result);
+  }
+};
+
+/// Either, by a branch on the call: for the CPU, which asks once a tile.
+template <int kDims, typename scalar_t, typename index_t>
+struct AnySource {
+  bool is_transform;
+  GridSource<kDims, scalar_t, index_t> grid;
+  TransformSource<kDims, scalar_t, index_t> own;
+
+  STN_HOST explicit AnySource(const SampleCall& call) : is_transform(call.transform.exist()), grid(call), own(call) {}
 };
 
 }  // namespace stn

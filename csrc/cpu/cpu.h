@@ -15,10 +15,12 @@ void grid_sample_double_backward(const SampleCall& call);
 
 void fill_gradient(const FillGradientCall& call);
 
-void affine_grid(const AffineGridCall& call);
-void affine_grid_backward(const AffineGridCall& call);
-/// How many doubles affine_grid_backward wants in call.partial.
-int64_t affine_grid_partials(const AffineGridCall& call);
+void transform_grid(const TransformGridCall& call);
+/// Writes grad_flow or grad_theta.
+void transform_grid_backward(const TransformGridCall& call);
+/// How many doubles the gradient of theta wants at `partial`.
+int64_t theta_partials(const SampleCall& call);
+int64_t theta_partials(const TransformGridCall& call);
 
 /// For tests: runs the kernels of set `index` of instruction_set.h from now on, those of the best one for -1. Returns how
 /// many sets this machine has.

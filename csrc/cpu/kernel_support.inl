@@ -5,7 +5,7 @@
 #include "../core/dispatch.h"
 #include "../core/sample.h"
 #include "kernels.h"
-#include "tile.h"
+#include "transform.inl"
 
 namespace stn::cpu {
 namespace {
@@ -13,7 +13,9 @@ namespace {
 template <typename Pad, typename Lanes, typename geometry_t, InterpolationMode kMode, int kOrder, typename tile_t>
 void prepare_tile(const geometry_t& geometry, const int64_t (&axis_stride)[geometry_t::kDims], int64_t n, int64_t location,
                   int count, tile_t& tile) {
-  prepare<Pad, Lanes>(geometry, axis_stride, n, location, count, tile);
+  TileOf<geometry_t::kDims, typename geometry_t::scalar_t> coordinates = {};  // filled up to whole vectors
+  tile_coordinates<typename Lanes::value_t>(geometry.source, n, location, count, coordinates);
+  prepare<Pad, Lanes>(geometry, axis_stride, coordinates, count, tile);
 }
 
 /// The function that prepares tiles for a call's padding. Kernels get it as a function, so that none of them knows the padding.
@@ -110,8 +112,8 @@ STN_HOST void with_kernel(const SampleCall& call, int64_t begin, int64_t end, co
     dispatch<kInterpolationModes>(call.mode, [&](auto mode) {
       constexpr InterpolationMode kMode = decltype(mode)::value;
       dispatch_dtype(call.dtype, [&](auto zero) {
-        using params_t = SampleParams<kDims, decltype(zero), int64_t>;
-        using scalar_t = typename params_t::scalar_t;
+        using scalar_t = accumulate_t<decltype(zero)>;
+        using params_t = SampleParams<kDims, decltype(zero), int64_t, AnySource<kDims, scalar_t, int64_t>>;
         constexpr bool kNarrowLanes = sizeof(typename WideLanes<scalar_t>::offset_t) < sizeof(int64_t);
         if (kNarrowLanes && !(fits_32_bits(call, images) && ...)) {
           if constexpr (kNarrowLanes) Kernel<params_t, kMode, SingleLane<scalar_t>>::run(call, begin, end);

@@ -28,6 +28,15 @@ int64_t work_of(const SampleCall& call) {
   return call.batch * call.locations * (call.channels + 1) * taps;
 }
 
+int64_t partials_of(const TransformArrays& transform, int64_t batch) {
+  return LocationUnits(transform.locations(), batch).count * (transform.dims + 1) * (transform.dims + 1);
+}
+
+/// The second stage of theta's gradient, after its units.
+void sum_theta(const TransformArrays& transform, ScalarType dtype, int64_t batch) {
+  if (transform.grad_theta) kernels().theta_sums(transform, dtype, 0, batch);
+}
+
 }  // namespace
 
 int64_t use_instruction_set(int64_t index) {
@@ -38,14 +47,15 @@ int64_t use_instruction_set(int64_t index) {
 }
 
 void grid_sample(const SampleCall& call) {
-  parallel_units(LocationUnits(call, call.batch).count, work_of(call),
+  parallel_units(LocationUnits(call.locations, call.batch).count, work_of(call),
                  [&](int64_t begin, int64_t end) { kernels().forward(call, begin, end); });
 }
 
 void grid_sample_backward(const SampleCall& call) {
-  if (call.grad_grid.data) {
-    parallel_units(LocationUnits(call, call.grid_batch).count, work_of(call),
+  if (call.wants_source_gradient()) {
+    parallel_units(LocationUnits(call.locations, call.grid_batch).count, work_of(call),
                    [&](int64_t begin, int64_t end) { kernels().grad_grid(call, begin, end); });
+    sum_theta(call.transform, computed_in(call.dtype), call.grid_batch);
   }
   if (call.grad_input.data) {
     parallel_units(InputUnits(call).count, work_of(call),
@@ -56,11 +66,11 @@ void grid_sample_backward(const SampleCall& call) {
 void grid_sample_double_backward(const SampleCall& call) {
   const int64_t work = 2 * work_of(call);
   if (call.grad_grad_output.data) {
-    parallel_units(LocationUnits(call, call.batch).count, work,
+    parallel_units(LocationUnits(call.locations, call.batch).count, work,
                    [&](int64_t begin, int64_t end) { kernels().grad_grad_output(call, begin, end); });
   }
   if (call.grad_grid.data) {
-    parallel_units(LocationUnits(call, call.grid_batch).count, work,
+    parallel_units(LocationUnits(call.locations, call.grid_batch).count, work,
                    [&](int64_t begin, int64_t end) { kernels().second_grad_grid(call, begin, end); });
   }
   if (call.grad_input.data) {
@@ -75,20 +85,20 @@ void fill_gradient(const FillGradientCall& call) {
                  [&](int64_t begin, int64_t end) { kernels().fill_gradient(call, begin, end); });
 }
 
-void affine_grid(const AffineGridCall& call) {
-  const RowUnits units(call);
-  parallel_units(units.count, call.batch * units.rows * call.size[0] * 8,
-                 [&](int64_t begin, int64_t end) { kernels().affine_grid(call, begin, end); });
+void transform_grid(const TransformGridCall& call) {
+  const LocationUnits units(call.transform.locations(), call.batch);
+  parallel_units(units.count, call.batch * units.locations * 8,
+                 [&](int64_t begin, int64_t end) { kernels().transform_grid(call, begin, end); });
 }
 
-int64_t affine_grid_partials(const AffineGridCall& call) { return RowUnits(call).count * call.dims * (call.dims + 1); }
+int64_t theta_partials(const SampleCall& call) { return partials_of(call.transform, call.grid_batch); }
+int64_t theta_partials(const TransformGridCall& call) { return partials_of(call.transform, call.batch); }
 
-/// In two stages: a partial sum a unit, then the units of an image in order, both in double.
-void affine_grid_backward(const AffineGridCall& call) {
-  const RowUnits units(call);
-  parallel_units(units.count, call.batch * units.rows * call.size[0] * 8,
-                 [&](int64_t begin, int64_t end) { kernels().affine_grid_partial(call, begin, end); });
-  kernels().affine_grid_sum(call, 0, call.batch);
+void transform_grid_backward(const TransformGridCall& call) {
+  const LocationUnits units(call.transform.locations(), call.batch);
+  parallel_units(units.count, call.batch * units.locations * 8,
+                 [&](int64_t begin, int64_t end) { kernels().transform_grid_backward(call, begin, end); });
+  sum_theta(call.transform, call.dtype, call.batch);
 }
 
 }  // namespace stn::cpu

@@ -15,13 +15,14 @@ constexpr int kTile = 512;
 
 STN_HOST int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// What owns an output (of all images), or an entry of grad_grid (of the grid's images): the tiles of every one.
+/// What owns an output (of all images), or an entry of grad_grid or a partial sum of theta's gradient (of the grid's images): the
+/// tiles of every one.
 struct LocationUnits {
   int64_t locations, tiles;  // an image
   int64_t count;
 
-  STN_HOST LocationUnits(const SampleCall& call, int64_t images)
-      : locations(call.locations), tiles(ceil_divide(call.locations, kTile)), count(images * tiles) {}
+  STN_HOST LocationUnits(int64_t locations, int64_t images)
+      : locations(locations), tiles(ceil_divide(locations, kTile)), count(images * tiles) {}
 
   struct Unit {
     int64_t n, location;
@@ -62,29 +63,6 @@ struct InputUnits {
   STN_HOST Unit at(int64_t unit) const {
     const int64_t row = unit % bands * band, channel = unit / bands % groups * group;
     return {unit / bands / groups, channel, std::min(channels, channel + group), row, std::min(rows, row + band)};
-  }
-};
-
-/// What an affine grid is cut into, and the partial sums of its backward: runs of rows (along x) of every image.
-struct RowUnits {
-  int64_t rows;           // an image
-  int64_t chunk, chunks;  // rows in one; of an image
-  int64_t count;
-
-  STN_HOST explicit RowUnits(const AffineGridCall& call) : rows(1) {
-    constexpr int64_t kLocations = 4096;
-    for (int e = 1; e < call.dims; ++e) rows *= call.size[e];
-    chunk = std::max<int64_t>(1, kLocations / call.size[0]);
-    chunks = ceil_divide(rows, chunk);
-    count = call.batch * chunks;
-  }
-
-  struct Unit {
-    int64_t n, first_row, last_row;
-  };
-  STN_HOST Unit at(int64_t unit) const {
-    const int64_t row = unit % chunks * chunk;
-    return {unit / chunks, row, std::min(rows, row + chunk)};
   }
 };
 

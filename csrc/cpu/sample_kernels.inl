@@ -14,7 +14,7 @@ struct Forward {
     const params_t params(call);
     const auto prepare_tile = Prepare::with(call);
     typename Prepare::tile_t tile;
-    const LocationUnits units(call, call.batch);
+    const LocationUnits units(call.locations, call.batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
       prepare_tile(params, params.input.axis_stride, n, location, count, tile);
@@ -44,7 +44,7 @@ struct GradGrid {
     const params_t params(call);
     const auto prepare_tile = Prepare::with(call);
     typename Prepare::tile_t tile;
-    const LocationUnits units(call, call.grid_batch);
+    const LocationUnits units(call.locations, call.grid_batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [m, location, count] = units.at(unit);
       scalar_t gradient[kTile][kDims] = {};
@@ -54,7 +54,7 @@ struct GradGrid {
           for (int64_t c = 0; c < params.channels; ++c) add_channel(params, tile, n, c, location, count, gradient);
         }
       }
-      for (int i = 0; i < count; ++i) params.source.store_gradient(m, location + i, gradient[i]);
+      take_gradients(params.source, unit, m, location, count, gradient);
     }
   }
 

@@ -56,7 +56,7 @@ struct GradGradOutput {
     typename Prepare::tile_t tile;             // offsets into input
     typename PrepareTangent::tile_t tangents;  // offsets into tangent_input
     TileTangents<params_t> directions;
-    const LocationUnits units(call, call.batch);
+    const LocationUnits units(call.locations, call.batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
       if (along_grid) prepare_tile(params, params.input.axis_stride, n, location, count, tile);
@@ -103,7 +103,7 @@ struct SecondGradGrid {
     typename Prepare::tile_t tile;
     typename PrepareTangent::tile_t tangents;
     TileTangents<params_t> directions;
-    const LocationUnits units(call, call.grid_batch);
+    const LocationUnits units(call.locations, call.grid_batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [m, location, count] = units.at(unit);
       scalar_t gradient[kTile][kDims] = {};
@@ -129,7 +129,7 @@ struct SecondGradGrid {
           }
         }
       }
-      for (int i = 0; i < count; ++i) params.source.store_gradient(m, location + i, gradient[i]);
+      take_gradients(params.source, unit, m, location, count, gradient);
     }
   }
 

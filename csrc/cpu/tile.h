@@ -54,26 +54,24 @@ struct alignas(64) Tile {
   }
 };
 
-/// Coordinates of the locations from `location` on, one a lane; lanes from `count` on repeat the first one.
-template <typename value_t, int kDims, typename source_t>
-STN_HOST void load_coordinates(const source_t& source, int64_t n, int64_t location, int count, value_t (&coordinate)[kDims]) {
-  scalar_of<value_t> lanes[kDims][kLanes<value_t>];
-  for (int i = 0; i < kLanes<value_t>; ++i) {
-    scalar_of<value_t> one[kDims];
-    source.coordinate(n, location + (i < count ? i : 0), one);
+/// Coordinates of the locations from `location` on.
+template <int kDims, typename scalar_t, typename index_t>
+STN_HOST void grid_coordinates(const GridSource<kDims, scalar_t, index_t>& source, int64_t n, int64_t location, int count,
+                               scalar_t (&coordinate)[kDims][kTile]) {
+  for (int i = 0; i < count; ++i) {
+    scalar_t one[kDims];
+    source.coordinate(n, location + i, one);
     STN_UNROLL
-    for (int e = 0; e < kDims; ++e) lanes[e][i] = one[e];
+    for (int e = 0; e < kDims; ++e) coordinate[e][i] = one[e];
   }
-  STN_UNROLL
-  for (int e = 0; e < kDims; ++e) std::memcpy(&coordinate[e], lanes[e], sizeof coordinate[e]);
 }
 
-/// Fills `tile` with the stencils of `count` locations of image n: core's arithmetic, as many locations at a time as Lanes
-/// has. Offsets are those of an image with the given strides.
+/// Fills `tile` with the stencils of the first `count` coordinates: core's arithmetic, as many locations at a time as Lanes
+/// has, those behind the last one too. Offsets are those of an image with the given strides.
 template <typename Pad, typename Lanes, typename params_t, int kDims, InterpolationMode kMode, int kOrder, typename scalar_t,
           typename offset_t>
-STN_HOST void prepare(const params_t& params, const int64_t (&axis_stride)[kDims], int64_t n, int64_t location, int count,
-                      Tile<kDims, kMode, kOrder, scalar_t, offset_t>& tile) {
+STN_HOST void prepare(const params_t& params, const int64_t (&axis_stride)[kDims], const scalar_t (&coordinates)[kDims][kTile],
+                      int count, Tile<kDims, kMode, kOrder, scalar_t, offset_t>& tile) {
   using value_t = typename Lanes::value_t;
   Axis<scalar_t> axes[kDims];  // copies that the tile's stores can't alias: they stay in registers
   offset_t stride[kDims];
@@ -83,7 +81,8 @@ STN_HOST void prepare(const params_t& params, const int64_t (&axis_stride)[kDims
   }
   for (int i = 0; i < count; i += kLanes<value_t>) {
     value_t coordinate[kDims];
-    load_coordinates(params.source, n, location + i, count - i, coordinate);
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) std::memcpy(&coordinate[e], &coordinates[e][i], sizeof coordinate[e]);
     const Stencil<kDims, kMode, Pad, kOrder, value_t, typename Lanes::index_t> stencil(coordinate, axes);
     STN_UNROLL
     for (int e = 0; e < kDims; ++e) {

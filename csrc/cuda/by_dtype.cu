@@ -42,6 +42,19 @@ int in_order(Launcher all, Launcher grad_input, const SampleCall& call, void* st
   return error != 0 || !call.grad_input.data ? error : grad_input(grad_input_alone(call), stream);
 }
 
+/// The gradients of a call whose source is a theta, always in a fixed order.
+int theta_backward(const Kernels& kernels, const SampleCall& call, void* stream) {
+  int error = 0;
+  if (call.grad_input.data) error = kernels.gather_grad_input(call, stream);
+  if (!call.transform.grad_theta || error != 0) return error;
+  SampleCall others = call;
+  others.grad_input.data = nullptr;
+  error = kernels.backward(others, stream);
+  if (error != 0) return error;
+  const int64_t blocks = blocks_of_image(call, call.grid_batch);
+  return kernels_of(computed_in(call.dtype)).theta_sums(call.transform, call.grid_batch, blocks, stream);
+}
+
 /// The bytes of scratch memory that grad_input by sorting wants.
 template <typename index_t>
 int sort_bytes(const SampleCall& call, int64_t& bytes) {
@@ -59,6 +72,7 @@ int grid_sample(const SampleCall& call, void* stream) { return kernels_of(call.d
 
 int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream) {
   const Kernels& kernels = kernels_of(call.dtype);
+  if (call.transform.theta) return theta_backward(kernels, call, stream);
   if (!deterministic) return kernels.backward(call, stream);
   return in_order(kernels.backward, kernels.sorted_grad_input, call, stream);
 }
@@ -78,13 +92,30 @@ int grid_sample_scratch(const SampleCall& call, bool deterministic, int64_t& byt
 
 int fill_gradient(const FillGradientCall& call, void* stream) { return kernels_of(call.dtype).fill_gradient(call, stream); }
 
-int affine_grid(const AffineGridCall& call, void* stream) { return kernels_of(call.dtype).affine_grid(call, stream); }
+int transform_grid(const TransformGridCall& call, void* stream) { return kernels_of(call.dtype).transform_grid(call, stream); }
 
-int affine_grid_backward(const AffineGridCall& call, void* stream) {
-  return kernels_of(call.dtype).affine_grid_backward(call, stream);
+int transform_grid_backward(const TransformGridCall& call, void* stream) {
+  const Kernels& kernels = kernels_of(call.dtype);
+  const int error = kernels.transform_grid_backward(call, stream);
+  if (error != 0 || !call.transform.grad_theta) return error;
+  return kernels.theta_sums(call.transform, call.batch, blocks_of_image(call), stream);
 }
 
-int64_t affine_grid_partials(const AffineGridCall& call) { return call.batch * chunks_of(call) * call.dims * (call.dims + 1); }
+bool can_transform_backward(const SampleCall& call, bool deterministic) {
+  if (!call.grad_input.data) return true;
+  if (call.transform.kind == TransformKind::kFlow) return !deterministic;
+  bool found = true;  // by the gather
+  for (int e = 0; e < call.dims; ++e) found &= readers_of(call.padding[e]) != Readers::kMany;
+  return found;
+}
+
+int64_t theta_partials(const SampleCall& call) {
+  return call.grid_batch * blocks_of_image(call, call.grid_batch) * (call.dims + 1) * (call.dims + 1);
+}
+
+int64_t theta_partials(const TransformGridCall& call) {
+  return call.batch * blocks_of_image(call) * (call.transform.dims + 1) * (call.transform.dims + 1);
+}
 
 const char* error_string(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 

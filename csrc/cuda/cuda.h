@@ -9,8 +9,8 @@ namespace stn::cuda {
 int grid_sample(const SampleCall& call, void* stream);
 
 /// Several locations may add to one pixel of grad_input, by atomics and in any order; or, if `deterministic`, in an order that
-/// the call alone decides, after a sort of the locations, with scratch memory. Everything else has the same bits always. (So
-/// for the double backward.)
+/// the call alone decides, after a sort of the locations, with scratch memory; by a theta it is gathered, and grad_input needs no
+/// zeros. Everything else has the same bits always. (So for the double backward, which knows no transforms.)
 int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream);
 int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream);
 /// How many bytes both want at call.scratch, for a call with all of its arrays.
@@ -18,10 +18,15 @@ int grid_sample_scratch(const SampleCall& call, bool deterministic, int64_t& byt
 
 int fill_gradient(const FillGradientCall& call, void* stream);
 
-int affine_grid(const AffineGridCall& call, void* stream);
-int affine_grid_backward(const AffineGridCall& call, void* stream);
-/// How many doubles affine_grid_backward wants in call.partial.
-int64_t affine_grid_partials(const AffineGridCall& call);
+int transform_grid(const TransformGridCall& call, void* stream);
+/// Writes grad_flow or grad_theta.
+int transform_grid_backward(const TransformGridCall& call, void* stream);
+/// How many doubles the gradient of theta wants at `partial`.
+int64_t theta_partials(const SampleCall& call);
+int64_t theta_partials(const TransformGridCall& call);
+
+/// Whether grid_sample_backward can do a transform's call. If not, grad_input wants the call with the transform's grid.
+bool can_transform_backward(const SampleCall& call, bool deterministic);
 
 const char* error_string(int error);
 

@@ -15,8 +15,11 @@ struct Kernels {
   int (*sorted_grad_input)(const SampleCall&, void* stream);  // grad_input alone, in a fixed order
   int (*sorted_second_grad_input)(const SampleCall&, void* stream);
   int (*fill_gradient)(const FillGradientCall&, void* stream);
-  int (*affine_grid)(const AffineGridCall&, void* stream);
-  int (*affine_grid_backward)(const AffineGridCall&, void* stream);
+  int (*gather_grad_input)(const SampleCall&, void* stream);  // grad_input alone, of a theta's call: writes every element
+  int (*transform_grid)(const TransformGridCall&, void* stream);
+  int (*transform_grid_backward)(const TransformGridCall&, void* stream);  // but for the second stage of theta's gradient
+  // The second stage of theta's gradient, after `blocks` partial sums an image; in the dtype of grad_theta
+  int (*theta_sums)(const TransformArrays&, int64_t batch, int64_t blocks, void* stream);
 };
 
 extern const Kernels kKernelsHalf, kKernelsBFloat16, kKernelsFloat, kKernelsDouble;

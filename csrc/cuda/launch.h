@@ -16,10 +16,13 @@ struct LaunchShape {
 
 inline dim3 blocks_of(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
 
+inline LaunchShape shape_of(const Mapping& mapping) { return {blocks_of(mapping.blocks), dim3(mapping.columns, mapping.rows)}; }
+
 /// Of a kernel that visits the locations of `images`.
 inline LaunchShape location_shape(const SampleCall& call, int64_t images) {
-  const Mapping mapping = mapping_for(images * call.locations, call.channels);
-  return {blocks_of(mapping.blocks), dim3(mapping.columns, mapping.rows)};
+  Mapping mapping = mapping_for(images * call.locations, call.channels);
+  if (call.transform.exist()) mapping.blocks = images * blocks_of_image(call, images);
+  return shape_of(mapping);
 }
 
 /// The only place that launches a kernel. Returns a cudaError_t as int.

@@ -28,6 +28,12 @@ inline Mapping mapping_for(int64_t locations, int64_t channels) {
   return {columns, rows, (locations + columns - 1) / columns};
 }
 
+/// The same where a block's locations are of one image, whose gradient is a sum: blocks of each image, with these columns.
+inline int64_t blocks_of_image(const SampleCall& call, int64_t images) {
+  const int columns = mapping_for(images * call.locations, call.channels).columns;
+  return (call.locations + columns - 1) / columns;
+}
+
 /// Elements from an array's first one to behind its last one, with room for taps outside the image.
 inline int64_t extent_of(const ImageArray& array, const SampleCall& call) {
   if (!array.data) return 0;
@@ -41,6 +47,18 @@ inline int64_t extent_of(const LocationArray& array, int64_t batch, int64_t comp
   return batch * array.batch_stride + components * array.component_stride + locations * array.location_stride;
 }
 
+/// A theta may be a view of something large.
+inline int64_t extent_of_theta(const TransformArrays& transform, const int64_t (&stride)[3], int64_t batch) {
+  return batch * stride[0] + (transform.dims + 1) * (stride[1] + stride[2]);
+}
+
+/// Of all images of grad_input.
+inline int64_t pixels_of(const SampleCall& call) {
+  int64_t pixels = call.input_batch;
+  for (int e = 0; e < call.dims; ++e) pixels *= call.size[e];
+  return pixels;
+}
+
 /// The largest index or count that a call needs, idle threads not counted.
 inline int64_t largest_index(const SampleCall& call) {
   int64_t largest = std::max(call.batch * call.locations, call.channels);
@@ -49,11 +67,13 @@ inline int64_t largest_index(const SampleCall& call) {
     largest = std::max(largest, extent_of(*image, call));
   for (const LocationArray* array : {&call.output, &call.grad_output, &call.grad_grad_output})
     largest = std::max(largest, extent_of(*array, call.batch, call.channels, call.locations));
-  for (const LocationArray* array : {&call.grid, &call.grad_grid, &call.tangent_grid})
+  const TransformArrays& transform = call.transform;
+  for (const LocationArray* array :
+       {&call.grid, &call.grad_grid, &call.tangent_grid, &transform.flow, &transform.grad_flow})
     largest = std::max(largest, extent_of(*array, call.batch, call.dims, call.locations));
   for (const ChannelArray* array : {&call.fill, &call.tangent_fill})
     largest = std::max(largest, call.batch * array->batch_stride + call.channels * array->channel_stride);
-  return largest;
+  return std::max({largest, extent_of_theta(transform, transform.theta_stride, call.batch), pixels_of(call)});
 }
 
 inline int64_t largest_index(const FillGradientCall& call) {
@@ -63,24 +83,20 @@ inline int64_t largest_index(const FillGradientCall& call) {
                    extent_of(call.weight, call.batch, 1, call.locations)});
 }
 
-inline int64_t locations_of(const AffineGridCall& call) {
-  int64_t locations = 1;
-  for (int e = 0; e < call.dims; ++e) locations *= call.size[e];
-  return locations;
+inline int64_t largest_index(const TransformGridCall& call) {
+  const TransformArrays& transform = call.transform;
+  const int64_t locations = transform.locations(), dims = transform.dims;
+  int64_t largest = std::max(call.batch * locations, extent_of(call.grid, call.batch, dims, locations));
+  for (const LocationArray* array : {&transform.flow, &transform.tangent_flow, &transform.grad_flow})
+    largest = std::max(largest, extent_of(*array, call.batch, dims, locations));
+  return std::max({largest, extent_of_theta(transform, transform.theta_stride, call.batch),
+                   extent_of_theta(transform, transform.tangent_stride, call.batch)});
 }
 
-inline int64_t largest_index(const AffineGridCall& call) {
-  const int64_t locations = locations_of(call), row = call.dims + 1;
-  // theta may be a view of something large, and there may be more entries of thetas than locations.
-  const int64_t theta = call.batch * call.theta_stride[0] + call.dims * call.theta_stride[1] + row * call.theta_stride[2];
-  const int64_t largest = std::max({call.batch * locations, call.batch * call.dims * row, theta});
-  return std::max(largest, extent_of(call.grid, call.batch, call.dims, locations));
-}
-
-/// The blocks that share an image's sum in affine_grid_backward.
-inline int64_t chunks_of(const AffineGridCall& call) {
-  constexpr int64_t kChunk = 16 * kThreads;  // locations of a block
-  return (locations_of(call) + kChunk - 1) / kChunk;
+/// The blocks that share an image's sum in transform_grid_backward.
+inline int64_t blocks_of_image(const TransformGridCall& call) {
+  constexpr int64_t kPart = 16 * kThreads;  // locations of a block
+  return (call.transform.locations() + kPart - 1) / kPart;
 }
 
 }  // namespace stn::cuda

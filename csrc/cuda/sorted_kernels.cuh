@@ -1,6 +1,7 @@
 #pragma once
 #include "../core/bins.h"
 #include "launch.h"
+#include "reduce.cuh"
 #include "sort.h"
 
 // grad_input in a fixed order: every location gets the key that names its pixels, a sort brings those of one key together, and
@@ -62,30 +63,6 @@ struct SortedLocations {
   __device__ bool starts_run(index_t i) const { return i < count && (i == 0 || keys[i - 1] != keys[i]); }
   __device__ bool in_run(index_t i, key_t key) const { return i < count && keys[i] == key; }
 };
-
-/// Channels that a thread sums at once, in registers: each location of a run is looked up, and its weight formed, once for all
-/// of them, and their loads are under way together.
-constexpr int kChannelsAtOnce = 8;
-
-/// Sums over the columns of a block, in an order that depends on nothing; column 0 has the results. Every thread of the block
-/// has to call this.
-template <typename scalar_t>
-__device__ void sum_over_columns(scalar_t (&sums)[kChannelsAtOnce]) {
-  STN_SHARED(scalar_t, partial, [kChannelsAtOnce][kThreads]);
-  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
-  __syncthreads();  // whoever still reads what was left from the last time
-  STN_UNROLL
-  for (int j = 0; j < kChannelsAtOnce; ++j) partial[j][thread] = sums[j];
-  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-    __syncthreads();
-    STN_UNROLL
-    for (int j = 0; j < kChannelsAtOnce; ++j) {
-      if (threadIdx.x < half) partial[j][thread] += partial[j][thread + half];
-    }
-  }
-  STN_UNROLL
-  for (int j = 0; j < kChannelsAtOnce; ++j) sums[j] = partial[j][thread];
-}
 
 /// Adds to one pixel of grad_input, for the channels of this row, what the locations of the run at `first` give to it at a tap.
 /// Nobody else adds to that pixel in this launch. `lanes` columns walk the run together: 1, or all of the block.

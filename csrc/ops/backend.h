@@ -17,9 +17,13 @@ struct CpuBackend {
   void grid_sample_double_backward(const SampleCall& call, bool) { cpu::grid_sample_double_backward(call); }
   int64_t grid_sample_scratch(const SampleCall&, bool) { return 0; }
   void fill_gradient(const FillGradientCall& call) { cpu::fill_gradient(call); }
-  void affine_grid(const AffineGridCall& call) { cpu::affine_grid(call); }
-  void affine_grid_backward(const AffineGridCall& call) { cpu::affine_grid_backward(call); }
-  int64_t affine_grid_partials(const AffineGridCall& call) { return cpu::affine_grid_partials(call); }
+  void transform_grid(const TransformGridCall& call) { cpu::transform_grid(call); }
+  void transform_grid_backward(const TransformGridCall& call) { cpu::transform_grid_backward(call); }
+  bool can_transform_backward(const SampleCall&, bool) { return true; }
+  template <typename call_t>
+  int64_t theta_partials(const call_t& call) {
+    return cpu::theta_partials(call);
+  }
 };
 
 #if defined(STN_WITH_CUDA) || defined(STN_EMULATED)
@@ -40,9 +44,15 @@ class CudaLaunchers {
     return bytes;
   }
   void fill_gradient(const FillGradientCall& call) { check(cuda::fill_gradient(call, stream_)); }
-  void affine_grid(const AffineGridCall& call) { check(cuda::affine_grid(call, stream_)); }
-  void affine_grid_backward(const AffineGridCall& call) { check(cuda::affine_grid_backward(call, stream_)); }
-  int64_t affine_grid_partials(const AffineGridCall& call) { return cuda::affine_grid_partials(call); }
+  void transform_grid(const TransformGridCall& call) { check(cuda::transform_grid(call, stream_)); }
+  void transform_grid_backward(const TransformGridCall& call) { check(cuda::transform_grid_backward(call, stream_)); }
+  bool can_transform_backward(const SampleCall& call, bool deterministic) {
+    return cuda::can_transform_backward(call, deterministic);
+  }
+  template <typename call_t>
+  int64_t theta_partials(const call_t& call) {
+    return cuda::theta_partials(call);
+  }
 
  private:
   static void check(int error) {

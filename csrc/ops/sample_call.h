@@ -23,12 +23,16 @@ Sizes output_sizes(const Tensor& input, const Tensor& grid);
 /// A checked call without its arrays.
 SampleCall make_sample_call(const Tensor& input, const Tensor& grid, const SampleOptions& options, const char* op);
 
+/// The same where a transform's parameters stand in the place of a grid. `size`: of the output.
+SampleCall make_transform_call(const Tensor& input, const Tensor& parameters, int64_t kind, const Sizes& size,
+                               const SampleOptions& options, const char* op);
+
 /// The arrays that all calls read, and the copies that some of them are of, kept until the kernels are launched. A grid is
 /// handed on in the type that is computed in: 16-bit ones are copied once, which costs less than kernels for every pair of
 /// dtypes.
 class SampleArguments {
  public:
-  SampleArguments(SampleCall& call, const Tensor& input, const Tensor& grid, const SampleOptions& options);
+  SampleArguments(SampleCall& call, const Tensor& input, const Tensor& source, const SampleOptions& options);
 
   LocationArray output(const Tensor& tensor, const Tensor& input);  // [N, C, *out], an argument
   LocationArray grid(const Tensor& tensor);                         // [N, *out, dims]
@@ -37,14 +41,14 @@ class SampleArguments {
   std::vector<Tensor> kept_;
 };
 
-/// Gradients of input, grid and fill_value that are wanted, allocated and put into the call: computed in the type that is
+/// Gradients of input, grid (or parameters) and fill_value that are wanted, allocated and put into the call: computed in the type that is
 /// computed in, rounded once to the dtype that is returned.
 struct SampleGradients {
   Tensor input, grid, fill;
 
-  SampleGradients(SampleCall& call, const Tensor& input, const Tensor& grid, const SampleOptions& options, bool wants_input,
+  SampleGradients(SampleCall& call, const Tensor& input, const Tensor& source, const SampleOptions& options, bool wants_input,
                   bool wants_grid, bool wants_fill, bool no_locations);
-  void round_to(const Tensor& input_argument, const Tensor& grid_argument);
+  void round_to(const Tensor& input_argument, const Tensor& source_argument);
 };
 
 /// The call whose output [N or 1, 1, *out] is the weight of the fill at each location: of an image of zeros, filled with 1.

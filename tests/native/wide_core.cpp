@@ -40,7 +40,9 @@ void check_tiles(Random& random, PaddingMode padding) {
       for (scalar_t& x : grid) x = any_coordinate<scalar_t>(random);
       call.grid = {grid.data(), 0, kDims, 1};
       const SampleParams<kDims, scalar_t, int64_t> params(call);
-      cpu::prepare<Pad, WideLanes<scalar_t>>(params, params.input.axis_stride, 0, 0, count, tile);
+      scalar_t coordinates[kDims][cpu::kTile] = {};
+      cpu::grid_coordinates(params.source, 0, 0, count, coordinates);
+      cpu::prepare<Pad, WideLanes<scalar_t>>(params, params.input.axis_stride, coordinates, count, tile);
       for (int i = 0; i < count; ++i) {
         const auto stencil = stencil_at<kMode, Pad, 1>(params, Visit<int64_t>{0, i, 0, 1});
         for (int tap = 0; tap < stencil.kTaps; ++tap) {

@@ -1,0 +1,145 @@
+"""The Functions of transforms' grids, as those of ``_transforms``, for plain calls too: closed up to the second order.
+
+    =============================  =====================================  =================================
+    Function                       backward                               jvp
+    =============================  =====================================  =================================
+    TransformGridFunction          TransformGridBackwardFunction          TransformGridJvpFunction
+    TransformGridJvpFunction       TransformGridBackwardFunction, Second  the reference
+    TransformGridBackwardFunction  TransformGridJvpFunction, Second       itself + Second
+    TransformGridSecondFunction    the reference                          the reference
+    =============================  =====================================  =================================
+
+Second is TransformGridSecondFunction. Linear transforms, affine and flow, save their parameters as projective ones do: they are
+small beside a grid, or as large as it.
+"""
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _operators
+from ._higher_order import grid_second, grid_tangent, pull_back, push_forward
+from ._operators import GridOptions
+from ._transforms import Gradients, _SampleFunction, _save
+
+
+class _GridFunction(_SampleFunction):
+    """Tensors with a batch axis, then options, which are saved."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        *tensors, ctx.options = inputs
+        _save(ctx, *tensors)
+
+
+class TransformGridFunction(_GridFunction):
+    """parameters -> grid [N, *size, dims]"""
+
+    tensors = 1
+
+    @staticmethod
+    def forward(parameters: Tensor, options: GridOptions) -> Tensor:
+        return _operators.transform_grid(parameters, None, options)
+
+    @staticmethod
+    def backward(ctx: Any, grad_grid: Tensor | None) -> Gradients:
+        if grad_grid is None:
+            return None, None
+        return TransformGridBackwardFunction.apply(grad_grid, *ctx.saved_tensors, ctx.options), None  # options
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        return TransformGridJvpFunction.apply(tangent, *ctx.saved_tensors, ctx.options)
+
+
+class TransformGridJvpFunction(_GridFunction):
+    """The tangent of the grid."""
+
+    tensors = 2
+
+    @staticmethod
+    def forward(tangent: Tensor, parameters: Tensor, options: GridOptions) -> Tensor:
+        return _operators.transform_grid(parameters, tangent, options)
+
+    @staticmethod
+    def backward(ctx: Any, grad_tangent: Tensor | None) -> Gradients:  # [N, *size, dims]
+        if grad_tangent is None:
+            return None, None, None
+        tangent, parameters = ctx.saved_tensors
+        by_tangent = by_parameters = None
+        if ctx.needs_input_grad[0]:
+            by_tangent = TransformGridBackwardFunction.apply(grad_tangent, parameters, ctx.options)
+        if ctx.needs_input_grad[1]:
+            by_parameters = TransformGridSecondFunction.apply(grad_tangent, tangent, parameters, ctx.options)
+        return by_tangent, by_parameters, None  # options
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return push_forward(partial(grid_tangent, ctx.options), ctx.saved_tensors, tangents[:2])[0]
+
+
+class TransformGridBackwardFunction(_GridFunction):
+    """The gradient of the parameters."""
+
+    tensors = 2
+
+    @staticmethod
+    def forward(grad_grid: Tensor, parameters: Tensor, options: GridOptions) -> Tensor:
+        return _operators.transform_grid_backward(grad_grid, parameters, None, options)
+
+    @staticmethod
+    def backward(ctx: Any, tangent: Tensor | None) -> Gradients:  # the cotangent of grad_parameters, a tangent of parameters
+        if tangent is None:
+            return None, None, None
+        grad_grid, parameters = ctx.saved_tensors
+        by_grad_grid = by_parameters = None
+        if ctx.needs_input_grad[0]:
+            by_grad_grid = TransformGridJvpFunction.apply(tangent, parameters, ctx.options)
+        if ctx.needs_input_grad[1]:
+            by_parameters = TransformGridSecondFunction.apply(grad_grid, tangent, parameters, ctx.options)
+        return by_grad_grid, by_parameters, None  # options
+
+    @staticmethod
+    def jvp(ctx: Any, t_grad_grid: Tensor | None, t_parameters: Tensor | None, _: None) -> Tensor:
+        grad_grid, parameters = ctx.saved_tensors
+        parts = []
+        if t_grad_grid is not None:  # linear in it
+            parts.append(TransformGridBackwardFunction.apply(t_grad_grid, parameters, ctx.options))
+        if t_parameters is not None:  # second derivatives are symmetric
+            parts.append(TransformGridSecondFunction.apply(grad_grid, t_parameters, parameters, ctx.options))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+class TransformGridSecondFunction(_GridFunction):
+    """The derivative of TransformGridBackwardFunction along a tangent of the parameters: zeros but for projective."""
+
+    tensors = 3
+
+    @staticmethod
+    def forward(grad_grid: Tensor, tangent: Tensor, parameters: Tensor, options: GridOptions) -> Tensor:
+        return _operators.transform_grid_backward(grad_grid, parameters, tangent, options)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor | None) -> Gradients:
+        if cotangent is None:
+            return (None,) * 4
+        function = partial(grid_second, ctx.options)
+        return *pull_back(function, ctx.saved_tensors, ctx.needs_input_grad[:3], (cotangent,)), None  # options
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        return push_forward(partial(grid_second, ctx.options), ctx.saved_tensors, tangents[:3])[0]
+
+
+def _grid_in_graph(parameters: Tensor, options: GridOptions) -> Tensor:
+    return TransformGridFunction.apply(parameters, options)
+
+
+def __getattr__(name: str) -> Any:
+    """``grid_in_graph``: the Function for Dynamo, which must not look into it; see ``_transforms.__getattr__``."""
+    if name == "grid_in_graph":
+        return torch.compiler.allow_in_graph(_grid_in_graph)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
