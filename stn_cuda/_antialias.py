@@ -1,13 +1,14 @@
 """Antialiasing: what the pixels of an output cover in the input, averaged by way of smaller copies of the input (mipmaps).
 
-Level l of an image is level l - 1 at half the size, rounded up, where its axis is longer than 1 pixel; each is a mean of 2 x 2
-(x 2) pixels of the one below if its sizes are even. The Jacobian J of the map, in pixels of the input a pixel of the output, says
-how far a step in the output reaches in the input. With s the length of its longest column,
+Level l of an image is level l - 1 at half its sizes, rounded up: means of 2 x 2 (x 2) pixels of the one below where its sizes
+are even. The Jacobian J of the map, in pixels of the input a pixel of the output, says how far a step in the output reaches in
+the input. With s the length of its longest column,
 
     lod = clamp(log2(s), 0, L),     output = sum over levels l of  max(0, 1 - |lod - l|) * sample(level l)
 
-so that two levels are blended, and nothing changes where the map does not minify. All of it is differentiable by input and theta,
-and nothing is read by the host: every level is sampled, whatever its weight. Williams, Pyramidal parametrics, SIGGRAPH 1983.
+so that two levels are blended, and nothing changes where the map does not minify. All of it is differentiable by input and
+theta, and nothing is read by the host: every level is sampled, whatever its weight. Williams, Pyramidal parametrics, SIGGRAPH
+1983.
 """
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ def grid_sample(
     float_output: bool = False,
 ) -> Tensor:
     """The checked call: input [N, C, *in], grid [N, *out, dims], fill [N or 1, C] -> [N, C, *out]."""
-    _refuse_compiled_duals()
+    refuse_compiled_duals()
     options = mode, padding, coordinates, float_output
-    transform = _in_transform()
-    if transform and _wants_plain_operations():
+    transform = in_transform()
+    if transform and wants_plain_operations():
         return _operators.reference_sample(input, grid, fill, options)
     if transform:
         function = _transforms.grid_sample_in_graph if torch.compiler.is_compiling() else _transforms.GridSampleFunction.apply
@@ -52,9 +52,9 @@ def grid_sample(
 
 def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
     """The checked call: theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]."""
-    _refuse_compiled_duals()
-    transform, compiling = _in_transform(), torch.compiler.is_compiling()
-    if torch.jit.is_tracing() or (transform and _wants_plain_operations()):
+    refuse_compiled_duals()
+    transform, compiling = in_transform(), torch.compiler.is_compiling()
+    if torch.jit.is_tracing() or (transform and wants_plain_operations()):
         return reference.affine_grid(theta, size, align_corners)
     if transform:
         function = _transforms.affine_grid_in_graph if compiling else _transforms.AffineGridFunction.apply
@@ -69,11 +69,11 @@ def autocast_is_wide(input: Tensor, grid: Tensor) -> bool:
     return input.device.type == "cpu" or grid.dtype != input.dtype
 
 
-def _in_transform() -> bool:
+def in_transform() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def _wants_plain_operations() -> bool:
+def wants_plain_operations() -> bool:
     """Inside a transform: a recorder that can't record a Function there, or functionalize, which has no rule for one."""
     if torch._C._are_functorch_transforms_active() and not torch.compiler.is_compiling():
         if torch._C._functorch.peek_interpreter_stack().key() == torch._C._functorch.TransformType.Functionalize:
@@ -81,7 +81,7 @@ def _wants_plain_operations() -> bool:
     return torch.compiler._is_exporting_flag or torch.jit.is_tracing()  # is_exporting() is True in a compiler too on torch 2.11
 
 
-def _refuse_compiled_duals() -> None:
+def refuse_compiled_duals() -> None:
     """torch.compile (inductor) drops the tangents of dual numbers given to it, for every operator and without a word."""
     if forward_ad._current_level < 0 or torch._C._are_functorch_transforms_active():
         return
@@ -103,17 +103,17 @@ def _eager_affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> T
 # ---- Functions of plain eager calls -------------------------------------------------------------------------------------
 # Old-style, which is what makes them cheap.
 
-def _differentiable(plain: Any, recorded: type[Function], transformed: type[Function], cotangent: Tensor | None) -> Any:
-    """What a backward calls: the plain operator, or with create_graph=True a Function that is differentiable itself."""
-    if _in_transform():  # around this backward alone: a vmap over cotangents, a cotangent with a tangent
-        return transformed.apply
+def differentiable(plain: Any, recorded: Any, transformed: Any, cotangent: Tensor | None) -> Any:
+    """What a backward calls: the plain operator, or with create_graph=True one that is differentiable itself."""
+    if in_transform():  # around this backward alone: a vmap over cotangents, a cotangent with a tangent
+        return transformed
     if not torch.is_grad_enabled():
         return plain
     if cotangent is not None and torch._C._functorch.is_legacy_batchedtensor(cotangent):
         raise NotImplementedError(
             "stn_cuda: torch.autograd's is_grads_batched (vectorize=True in torch.autograd.functional) with create_graph=True "
             "loses the derivatives of the gradients, of every autograd.Function; use torch.func")
-    return recorded.apply
+    return recorded
 
 
 class GridSampleFunction(Function):
@@ -125,8 +125,8 @@ class GridSampleFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # [N, C, *out]
-        function = _differentiable(
-            _operators.gradients, GridSampleBackwardFunction, _transforms.GridSampleBackwardFunction, grad_output)
+        function = differentiable(
+            _operators.gradients, GridSampleBackwardFunction.apply, _transforms.GridSampleBackwardFunction.apply, grad_output)
         return *function(grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None  # options
 
 
@@ -146,9 +146,9 @@ class GridSampleBackwardFunction(Function):
     @staticmethod
     def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
         # cotangents of the gradients by input [N, C, *in], grid [N, *out, dims], fill [N or 1, C], and so tangents of those
-        second = _transforms.GridSampleSecondFunction
+        second = _transforms.GridSampleSecondFunction.apply
         given = next((tangent for tangent in tangents if tangent is not None), None)
-        function = _differentiable(_operators.second, second, second, given)
+        function = differentiable(_operators.second, second, second, given)
         return *function(
             *tangents, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:4]), None, None  # options, wanted
 
@@ -163,8 +163,9 @@ class AffineGridFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_grid: Tensor) -> tuple[Tensor | None, ...]:  # [N, *out, dims]
-        function = _differentiable(
-            _operators.affine_grid_backward, AffineGridBackwardFunction, _transforms.AffineGridBackwardFunction, grad_grid)
+        function = differentiable(
+            _operators.affine_grid_backward, AffineGridBackwardFunction.apply, _transforms.AffineGridBackwardFunction.apply,
+            grad_grid)
         return function(grad_grid, *ctx.options), None, None  # size, align_corners
 
 
@@ -176,13 +177,14 @@ class AffineGridBackwardFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_grad_theta: Tensor) -> tuple[Tensor | None, ...]:  # [N, dims, dims + 1]
-        function = _differentiable(_operators.affine_grid, AffineGridFunction, _transforms.AffineGridFunction, grad_grad_theta)
+        function = differentiable(
+            _operators.affine_grid, AffineGridFunction.apply, _transforms.AffineGridFunction.apply, grad_grad_theta)
         return function(grad_grad_theta, *ctx.options), None, None  # size, align_corners
 
 
 # ---- the public operators' own autograd ---------------------------------------------------------------------------------
 
-def _refuse_transforms(name: str) -> None:
+def refuse_transforms(name: str) -> None:
     if torch._C._are_functorch_transforms_active():
         raise NotImplementedError(f"torch.func transforms need stn_cuda.{name}, not torch.ops.stn_cuda.{name}")
 
@@ -190,8 +192,8 @@ def _refuse_transforms(name: str) -> None:
 def _grid_sample_autograd_key(
     input: Tensor, grid: Tensor, mode: int, padding: list[int], coordinates: int, fill_value: Tensor | None, float_output: bool
 ) -> Tensor:
-    _refuse_transforms("grid_sample")
-    _refuse_compiled_duals()
+    refuse_transforms("grid_sample")
+    refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::grid_sample", "input", input)
     _checks.check_tensor("stn_cuda::grid_sample", "grid", grid)
     _checks.check_sample_options(input, grid, mode, padding, coordinates, fill_value)
@@ -202,8 +204,8 @@ def _grid_sample_autograd_key(
 
 
 def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-    _refuse_transforms("affine_grid")
-    _refuse_compiled_duals()
+    refuse_transforms("affine_grid")
+    refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::affine_grid", "theta", theta)
     if forward_ad._current_level >= 0:
         return _transforms.AffineGridFunction.apply(theta, size, align_corners)

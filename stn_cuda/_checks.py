@@ -188,7 +188,8 @@ def check_valid_mask(grid: Tensor, size: Sequence[int]) -> None:
     check_dtype("valid_mask", "grid", grid.dtype)
     dims = len(size)
     if not 1 <= dims <= 3 or min(size) < 1:
-        raise ValueError(f"valid_mask(): expected size (W,), (H, W) or (D, H, W) with positive entries only, got {text_of(size)}")
+        raise ValueError(
+            f"valid_mask(): expected size (W,), (H, W) or (D, H, W) with positive entries only, got {text_of(size)}")
     if grid.dim() < 3 or grid.shape[-1] != dims:
         raise RuntimeError(
             f"valid_mask(): expected grid of shape (N, *out, {dims}) for size {text_of(size)}, got {text_of(grid.shape)}")

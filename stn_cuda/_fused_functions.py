@@ -1,8 +1,8 @@
 """Sampling through transforms without a grid in memory: its autograd, and the routes of it and of the grids.
 
 A first backward in a plain or compiled call is a kernel that knows the transform. Whatever is differentiated further, or inside
-one of torch.func's transforms, is the grid's Functions and grid_sample's, one after the other: kernels too, and the same numbers,
-but the grid, in pixels, is in memory.
+one of torch.func's transforms, is the grid's Functions and grid_sample's, one after the other: kernels too, and the same
+numbers, but the grid, in pixels, is in memory.
 """
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from . import _autograd, _checks, _grid_functions, _operators, _transforms
 from ._grid_functions import TransformGridBackwardFunction, TransformGridFunction
 from ._operators import FusedOptions, GridOptions
 
-
 # ---- sampling -----------------------------------------------------------------------------------------------------------
 
 class TransformSampleFunction(Function):
@@ -31,26 +30,23 @@ class TransformSampleFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # [N, C, *size]
-        function = _autograd._differentiable(
-            _operators.transform_gradients, _RecordedGradients, _RecordedGradients, grad_output)
+        function = _autograd.differentiable(
+            _operators.transform_gradients, _recorded_gradients, _recorded_gradients, grad_output)
         return *function(grad_output, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:3]), None  # options
 
 
-class _RecordedGradients:
-    """As a Function: the gradients, differentiable themselves, by the grid's Functions and grid_sample's."""
-
-    @staticmethod
-    def apply(
-        grad_output: Tensor, input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions, wanted: Sequence[bool]
-    ) -> tuple[Tensor | None, ...]:
-        of_grid, of_sampling = separate(options, input)
-        given, parameters = parameters.dtype, in_computed_dtype(parameters)
-        grid = TransformGridFunction.apply(parameters, of_grid)
-        by_input, by_grid, by_fill = _transforms.GridSampleBackwardFunction.apply(
-            grad_output, input, grid, fill, of_sampling, wanted)
-        if by_grid is None:
-            return by_input, None, by_fill
-        return by_input, TransformGridBackwardFunction.apply(by_grid, parameters, of_grid).to(given), by_fill
+def _recorded_gradients(
+    grad_output: Tensor, input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions, wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """_operators.transform_gradients, differentiable itself: by the grid's Functions and grid_sample's."""
+    of_grid, of_sampling = separate(options, input)
+    given, parameters = parameters.dtype, in_computed_dtype(parameters)
+    grid = TransformGridFunction.apply(parameters, of_grid)
+    by_input, by_grid, by_fill = _transforms.GridSampleBackwardFunction.apply(
+        grad_output, input, grid, fill, of_sampling, wanted)
+    if by_grid is None:
+        return by_input, None, by_fill
+    return by_input, TransformGridBackwardFunction.apply(by_grid, parameters, of_grid).to(given), by_fill
 
 
 def in_computed_dtype(parameters: Tensor) -> Tensor:
@@ -69,9 +65,9 @@ def separate(options: FusedOptions, input: Tensor) -> tuple[GridOptions, _operat
 
 def transform_grid(parameters: Tensor, options: GridOptions) -> Tensor:
     """The checked call: parameters [N, ...] -> [N, *size, dims]. Routes as in ``_autograd``."""
-    _autograd._refuse_compiled_duals()
-    transform, compiling = _autograd._in_transform(), torch.compiler.is_compiling()
-    if torch.jit.is_tracing() or (transform and _autograd._wants_plain_operations()):
+    _autograd.refuse_compiled_duals()
+    transform, compiling = _autograd.in_transform(), torch.compiler.is_compiling()
+    if torch.jit.is_tracing() or (transform and _autograd.wants_plain_operations()):
         return _operators.reference_grid(parameters, options)
     if transform:
         function = _grid_functions.grid_in_graph if compiling else TransformGridFunction.apply
@@ -85,8 +81,8 @@ def transform_grid(parameters: Tensor, options: GridOptions) -> Tensor:
 
 def transform_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions) -> Tensor:
     """The checked call: input [N, C, *in], parameters [N, ...] -> [N, C, *size]."""
-    _autograd._refuse_compiled_duals()
-    if _autograd._in_transform() or torch.jit.is_tracing():
+    _autograd.refuse_compiled_duals()
+    if _autograd.in_transform() or torch.jit.is_tracing():
         of_grid, (mode, padding, coordinates, float_output) = separate(options, input)
         grid = transform_grid(in_computed_dtype(parameters), of_grid)
         return _autograd.grid_sample(input, grid, fill, mode, padding, coordinates, float_output)
@@ -108,8 +104,8 @@ def _eager_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, option
 def _transform_grid_autograd_key(
     parameters: Tensor, transform: int, size: list[int], in_size: list[int], pixels: bool, align_corners: bool
 ) -> Tensor:
-    _autograd._refuse_transforms("transform_grid")
-    _autograd._refuse_compiled_duals()
+    _autograd.refuse_transforms("transform_grid")
+    _autograd.refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::transform_grid", "parameters", parameters)
     options = transform, size, in_size, pixels, align_corners
     if torch.is_grad_enabled() and parameters.requires_grad or forward_ad._current_level >= 0:
@@ -121,8 +117,8 @@ def _transform_sample_autograd_key(
     input: Tensor, parameters: Tensor, transform: int, size: list[int], mode: int, padding: list[int], coordinates: int,
     fill_value: Tensor | None, float_output: bool,
 ) -> Tensor:
-    _autograd._refuse_transforms("affine_sample")
-    _autograd._refuse_compiled_duals()
+    _autograd.refuse_transforms("affine_sample")
+    _autograd.refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::transform_sample", "input", input)
     _checks.check_tensor("stn_cuda::transform_sample", "parameters", parameters)
     options = transform, size, mode, padding, coordinates, float_output

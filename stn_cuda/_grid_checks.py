@@ -28,7 +28,8 @@ def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:
             f"affine_grid(): expected size (N, C, H, W) or (N, C, D, H, W), got {text_of(size)}")
     if theta.dim() != 3 or tuple(theta.shape[1:]) != (dims, dims + 1):
         raise ValueError(
-            f"affine_grid(): expected theta of shape (N, {dims}, {dims + 1}) for size {text_of(size)}, got {text_of(theta.shape)}")
+            f"affine_grid(): expected theta of shape (N, {dims}, {dims + 1}) for size {text_of(size)}, got "
+            f"{text_of(theta.shape)}")
     if min(size) <= 0:
         raise ValueError(f"affine_grid(): expected size with positive entries only, got {text_of(size)}")
     if size[0] != theta.shape[0]:
@@ -93,7 +94,8 @@ def check_theta(function: str, theta: Tensor, size: Sequence[int], projective: b
     rows, columns = len(size) + projective, len(size) + 1
     if theta.dim() != 3 or tuple(theta.shape[1:]) != (rows, columns):
         raise ValueError(
-            f"{function}(): expected theta of shape (N, {rows}, {columns}) for size {text_of(size)}, got {text_of(theta.shape)}")
+            f"{function}(): expected theta of shape (N, {rows}, {columns}) for size {text_of(size)}, got "
+            f"{text_of(theta.shape)}")
 
 
 def check_flow(function: str, flow: Tensor, dims: int | None = None) -> None:
@@ -128,5 +130,5 @@ def check_transform_sample(
 def check_input_size(function: str, input_size: Sequence[int], flow: Tensor) -> None:
     if len(input_size) != flow.dim() - 2 or min(input_size) <= 0:
         raise ValueError(
-            f"{function}(): expected input_size with {flow.dim() - 2} positive entries for flow of shape {text_of(flow.shape)}, "
-            f"got {text_of(input_size)}")
+            f"{function}(): expected input_size with {flow.dim() - 2} positive entries for flow of shape "
+            f"{text_of(flow.shape)}, got {text_of(input_size)}")

@@ -150,5 +150,5 @@ def reference_sample(input: Tensor, grid: Tensor, fill: Tensor | None, options: 
 
 
 def reference_grid(parameters: Tensor, options: GridOptions) -> Tensor:
-    transform, *others = options
-    return reference.transform_grid(parameters, _TRANSFORM_NAMES[transform], *others)
+    transform, size, in_size, pixels, align_corners = options
+    return reference.transform_grid(parameters, _TRANSFORM_NAMES[transform], size, in_size, pixels, align_corners)

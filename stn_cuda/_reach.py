@@ -1,14 +1,14 @@
 """The linearised gradient of a transform's parameters: Jiang et al., Linearized multi-sampling for differentiable image
 transformation, ICCV 2019.
 
-The derivative of a bilinear sample sees the pixels next to its location only. Here the slope of the image at a location x is that
-of the plane that fits samples at x + o_k best, in the least-squares sense:
+The derivative of a bilinear sample sees the pixels next to its location only. Here the slope of the image at a location x is
+that of the plane that fits samples at x + o_k best, in the least-squares sense:
 
     slope_e = sum_k  B[e, k] * image(x + o_k),     B = (O O^T)^-1 O,     O[:, k] = o_k - mean of the offsets
 
-with fixed offsets o_k in a disc (ball) of radius ``reach`` pixels of the input: a golden-angle spiral and its point reflection,
-so that their mean is 0 and no random number is drawn. The gradient by theta is that by the coordinates, grad_output times slope,
-taken through the map as always.
+with fixed offsets o_k in a disc (ball) of radius ``reach`` pixels of the input: a golden-angle spiral and its point
+reflection, so that their mean is 0 and no random number is drawn. The gradient by theta is that by the coordinates, grad_output
+times slope, taken through the map as always.
 """
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def offsets(function: str, dims: int, reach: Any, samples: Any) -> Offsets:
 def _half_of_ball(dims: int, count: int) -> list[tuple[float, ...]]:
     """Points of a spiral, of which there are equally many in equal areas (volumes), in half of the unit disc (ball)."""
     golden = (1 + math.sqrt(5)) / 2
-    points = []
+    points: list[tuple[float, ...]] = []
     for k in range(count):
         angle = 2 * math.pi * k / golden**2
         radius = ((k + 0.5) / count) ** (1 / dims)
@@ -62,7 +62,7 @@ def _half_of_ball(dims: int, count: int) -> list[tuple[float, ...]]:
 
 def sample(input: Tensor, theta: Tensor, fill: Tensor | None, options: FusedOptions, offsets: Offsets) -> Tensor:
     """The checked call: as ``_fused_functions.transform_sample``, with the linearised gradient of theta."""
-    if _autograd._in_transform():
+    if _autograd.in_transform():
         raise NotImplementedError('stn_cuda: gradient="linearized" has no forward mode and no torch.func transform')
     if not (torch.is_grad_enabled() and theta.requires_grad):
         return _fused_functions.transform_sample(input, theta, fill, options)
@@ -95,13 +95,13 @@ def _theta_gradient(
     given, theta = theta.dtype, _fused_functions.in_computed_dtype(theta)
     options = *options[:-1], True  # samples in the dtype that is computed in
     grad_output = grad_output.to(theta.dtype)
-    slopes: list[Tensor | None] = [None] * len(offsets.weights)
+    batch, _, *size = grad_output.shape
+    grad_grid = grad_output.new_zeros(batch, *size, len(size))
     for k, point in enumerate(offsets.points):
         moved = _moved(theta, point, of_grid)
         along = (_operators.transform_sample(input, moved, fill, options) * grad_output).sum(1)  # over channels
-        slopes = [weights[k] * along if slope is None else slope.add_(along, alpha=weights[k])
-                  for slope, weights in zip(slopes, offsets.weights)]
-    grad_grid = torch.stack(slopes, -1)
+        for e, weights in enumerate(offsets.weights):
+            grad_grid[..., e].add_(along, alpha=weights[k])
     if theta.shape[0] == 1:  # shared by all images
         grad_grid = grad_grid.sum(0, keepdim=True)
     return _operators.transform_grid_backward(grad_grid, theta, None, of_grid).to(given)

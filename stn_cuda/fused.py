@@ -163,7 +163,8 @@ def flow_sample(
         return _of_parts(
             lambda part, fill: flow_sample(part, flow, mode, padding_mode, align_corners, fill), input, fill_value)
     _grid_checks.check_flow("flow_sample", flow, input.dim() - 2)
-    return _sample("flow_sample", "flow", _FLOW, input, flow, list(flow.shape[2:]), mode, padding_mode, align_corners, fill_value)
+    size = list(flow.shape[2:])
+    return _sample("flow_sample", "flow", _FLOW, input, flow, size, mode, padding_mode, align_corners, fill_value)
 
 
 def _sample_theta(
@@ -185,7 +186,8 @@ def _sample_theta(
     size = list(input.shape[2:]) if size is None else _ints(name, size)
     if input.is_complex():
         return _of_parts(
-            lambda part, fill: function(part, theta, size, mode, padding_mode, align_corners, fill, **options), input, fill_value)
+            lambda part, fill: function(part, theta, size, mode, padding_mode, align_corners, fill, **options),
+            input, fill_value)
     _grid_checks.check_theta(name, theta, size, transform == _PROJECTIVE)
     offsets = _reach.offsets(name, len(size), reach, samples) if is_linearized else None
     sample = partial(_sample, name, "theta", transform)
