@@ -109,10 +109,8 @@ def differentiable(plain: Any, recorded: Any, transformed: Any, cotangent: Tenso
         return transformed
     if not torch.is_grad_enabled():
         return plain
-    if cotangent is not None and torch._C._functorch.is_legacy_batchedtensor(cotangent):
-        raise NotImplementedError(
-            "stn_cuda: torch.autograd's is_grads_batched (vectorize=True in torch.autograd.functional) with create_graph=True "
-            "loses the derivatives of the gradients, of every autograd.Function; use torch.func")
+    if cotangent is not None:
+        _transforms.refuse_older_batching(cotangent)
     return recorded
 
 

@@ -82,15 +82,25 @@ def transform_grid(parameters: Tensor, options: GridOptions) -> Tensor:
 def transform_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions) -> Tensor:
     """The checked call: input [N, C, *in], parameters [N, ...] -> [N, C, *size]."""
     _autograd.refuse_compiled_duals()
-    if _autograd.in_transform() or torch.jit.is_tracing():
-        of_grid, (mode, padding, coordinates, float_output) = separate(options, input)
-        grid = transform_grid(in_computed_dtype(parameters), of_grid)
-        return _autograd.grid_sample(input, grid, fill, mode, padding, coordinates, float_output)
+    if torch.jit.is_tracing():
+        return _traced_sample(input, in_computed_dtype(parameters), fill, options)
+    if _autograd.in_transform():
+        of_grid, of_sampling = separate(options, input)
+        return _autograd.grid_sample(input, transform_grid(in_computed_dtype(parameters), of_grid), fill, *of_sampling)
     if torch.compiler.is_compiling():
         transform, size, mode, padding, coordinates, float_output = options
         return torch.ops.stn_cuda.transform_sample.default(
             input, parameters, transform, size, mode, padding, coordinates, fill, float_output)
     return _eager_sample(input, parameters, fill, options)
+
+
+def _traced_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions) -> Tensor:
+    """In a trace input's sizes may be any, and so theta's coordinates are normalised there; a flow's don't depend on them."""
+    (transform, size, in_size, _, centres), (mode, padding, coordinates, float_output) = separate(options, input)
+    is_flow = transform == _operators.FLOW
+    grid = _operators.reference_grid(parameters, (transform, size, in_size, is_flow, centres))
+    coordinates = coordinates if is_flow else _operators.CENTRES if centres else _operators.EDGES
+    return _autograd.grid_sample(input, grid, fill, mode, padding, coordinates, float_output)
 
 
 def _eager_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions) -> Tensor:

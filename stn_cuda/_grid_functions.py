@@ -9,8 +9,8 @@
     TransformGridSecondFunction    the reference                          the reference
     =============================  =====================================  =================================
 
-Second is TransformGridSecondFunction. Linear transforms, affine and flow, save their parameters as projective ones do: they are
-small beside a grid, or as large as it.
+Second is TransformGridSecondFunction. Affine transforms and flows are linear in their parameters: no derivative depends on them,
+so that they are not saved, and are None where they would be.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from . import _operators
 from ._higher_order import grid_second, grid_tangent, pull_back, push_forward
 from ._operators import GridOptions
-from ._transforms import Gradients, _SampleFunction, _save
+from ._transforms import Gradients, _SampleFunction, _save, refuse_older_batching
 
 
 class _GridFunction(_SampleFunction):
@@ -45,9 +45,16 @@ class TransformGridFunction(_GridFunction):
         return _operators.transform_grid(parameters, None, options)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        parameters, ctx.options = inputs
+        _save(ctx, parameters if ctx.options[0] == _operators.PROJECTIVE else None)
+
+    @staticmethod
     def backward(ctx: Any, grad_grid: Tensor | None) -> Gradients:
         if grad_grid is None:
             return None, None
+        if torch.is_grad_enabled():
+            refuse_older_batching(grad_grid)
         return TransformGridBackwardFunction.apply(grad_grid, *ctx.saved_tensors, ctx.options), None  # options
 
     @staticmethod
@@ -61,8 +68,8 @@ class TransformGridJvpFunction(_GridFunction):
     tensors = 2
 
     @staticmethod
-    def forward(tangent: Tensor, parameters: Tensor, options: GridOptions) -> Tensor:
-        return _operators.transform_grid(parameters, tangent, options)
+    def forward(tangent: Tensor, parameters: Tensor | None, options: GridOptions) -> Tensor:
+        return _operators.transform_grid(tangent if parameters is None else parameters, tangent, options)
 
     @staticmethod
     def backward(ctx: Any, grad_tangent: Tensor | None) -> Gradients:  # [N, *size, dims]
@@ -87,7 +94,7 @@ class TransformGridBackwardFunction(_GridFunction):
     tensors = 2
 
     @staticmethod
-    def forward(grad_grid: Tensor, parameters: Tensor, options: GridOptions) -> Tensor:
+    def forward(grad_grid: Tensor, parameters: Tensor | None, options: GridOptions) -> Tensor:
         return _operators.transform_grid_backward(grad_grid, parameters, None, options)
 
     @staticmethod
@@ -114,7 +121,7 @@ class TransformGridBackwardFunction(_GridFunction):
 
 
 class TransformGridSecondFunction(_GridFunction):
-    """The derivative of TransformGridBackwardFunction along a tangent of the parameters: zeros but for projective."""
+    """The derivative of TransformGridBackwardFunction along a tangent of the parameters: of projective ones."""
 
     tensors = 3
 

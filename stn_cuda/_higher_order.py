@@ -39,8 +39,9 @@ def _reference_sample(options: Options, input: Tensor, grid: Tensor, fill: Tenso
     return (_operators.reference_sample(input, grid, fill, options),)
 
 
-def grid_tangent(options: GridOptions, tangent: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+def grid_tangent(options: GridOptions, tangent: Tensor, parameters: Tensor | None) -> tuple[Tensor, ...]:
     """TransformGridJvpFunction's forward in plain operations."""
+    parameters = torch.zeros_like(tangent) if parameters is None else parameters  # linear: any will do
     return push_forward(partial(_reference_grid, options), (parameters,), (tangent,))
 
 

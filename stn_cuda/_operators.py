@@ -34,7 +34,8 @@ _transform_sample_backward = _ops.transform_sample_backward.default
 _MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
 _TRANSFORM_NAMES = {value: name for name, value in _C.TRANSFORM_KINDS.items()}
 _PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
-CENTRE_PIXELS = _C.COORDINATE_CONVENTIONS["centre_pixels"]
+PROJECTIVE, FLOW = _C.TRANSFORM_KINDS["projective"], _C.TRANSFORM_KINDS["flow"]
+EDGES, CENTRES, CENTRE_PIXELS = (_C.COORDINATE_CONVENTIONS[name] for name in ("edges", "centres", "centre_pixels"))
 _CONVENTION_NAMES = {value: name for name, value in _C.COORDINATE_CONVENTIONS.items()}
 
 

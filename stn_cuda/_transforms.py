@@ -58,6 +58,13 @@ class _SampleFunction(Function):
         return tuple(output for output, _ in split), tuple(dim for _, dim in split)
 
 
+def refuse_older_batching(cotangent: Tensor) -> None:
+    if torch._C._functorch.is_legacy_batchedtensor(cotangent):
+        raise NotImplementedError(
+            "stn_cuda: torch.autograd's is_grads_batched (vectorize=True in torch.autograd.functional) with create_graph=True "
+            "loses the derivatives of the gradients, of every autograd.Function; use torch.func")
+
+
 def _save(ctx: Any, *tensors: Tensor | None) -> None:
     ctx.save_for_backward(*tensors)
     ctx.save_for_forward(*tensors)

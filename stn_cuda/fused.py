@@ -162,7 +162,8 @@ def flow_sample(
     if input.is_complex():
         return _of_parts(
             lambda part, fill: flow_sample(part, flow, mode, padding_mode, align_corners, fill), input, fill_value)
-    _grid_checks.check_flow("flow_sample", flow, input.dim() - 2)
+    if not torch.jit.is_tracing():  # a trace would take every size for a constant; the operators check again
+        _grid_checks.check_flow("flow_sample", flow, input.dim() - 2)
     size = list(flow.shape[2:])
     return _sample("flow_sample", "flow", _FLOW, input, flow, size, mode, padding_mode, align_corners, fill_value)
 
@@ -188,7 +189,8 @@ def _sample_theta(
         return _of_parts(
             lambda part, fill: function(part, theta, size, mode, padding_mode, align_corners, fill, **options),
             input, fill_value)
-    _grid_checks.check_theta(name, theta, size, transform == _PROJECTIVE)
+    if not torch.jit.is_tracing():
+        _grid_checks.check_theta(name, theta, size, transform == _PROJECTIVE)
     offsets = _reach.offsets(name, len(size), reach, samples) if is_linearized else None
     sample = partial(_sample, name, "theta", transform)
     arguments = input, theta, size, mode, padding_mode, align_corners, fill_value, offsets
@@ -204,7 +206,8 @@ def _sample(
     mode_value = _checks.lookup(function, "mode", _MODES, mode)
     _checks.check_bool(function, "align_corners", align_corners)
     autocast = _is_autocast(input)
-    _grid_checks.check_transform_sample(function, name, input, parameters, size, any_mix=autocast)
+    if not torch.jit.is_tracing():
+        _grid_checks.check_transform_sample(function, name, input, parameters, size, any_mix=autocast)
     padding = _paddings(padding_mode, len(size), fill_value is not None, function)
     fill = None if fill_value is None else _checks.fill_as_channels(function, fill_value, input, parameters)
     float_output = autocast and _autograd.autocast_is_wide(input, parameters)
@@ -253,7 +256,8 @@ def projective_grid(theta: Tensor, size: Sequence[int], align_corners: bool = Fa
     _checks.check_bool("projective_grid", "align_corners", align_corners)
     _checks.check_tensor("projective_grid", "theta", theta)
     size = _ints("projective_grid", size)
-    _grid_checks.check_theta("projective_grid", theta, size, projective=True)
+    if not torch.jit.is_tracing():
+        _grid_checks.check_theta("projective_grid", theta, size, projective=True)
     return _fused_functions.transform_grid(_wide_under_autocast(theta), (_PROJECTIVE, size, [], False, align_corners))
 
 
@@ -281,9 +285,10 @@ def flow_grid(flow: Tensor, input_size: Sequence[int], align_corners: bool = Fal
         return handle_torch_function(flow_grid, (flow,), flow, input_size, align_corners=align_corners)
     _checks.check_bool("flow_grid", "align_corners", align_corners)
     _checks.check_tensor("flow_grid", "flow", flow)
-    _grid_checks.check_flow("flow_grid", flow)
     in_size = _ints("flow_grid", input_size)
-    _grid_checks.check_input_size("flow_grid", in_size, flow)
+    if not torch.jit.is_tracing():
+        _grid_checks.check_flow("flow_grid", flow)
+        _grid_checks.check_input_size("flow_grid", in_size, flow)
     return _fused_functions.transform_grid(
         _wide_under_autocast(flow), (_FLOW, list(flow.shape[2:]), in_size, False, align_corners))
 

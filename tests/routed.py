@@ -15,9 +15,10 @@ from cases import Case
 from tolerances import PARITY
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+from warps import Warp
 
 import stn_cuda
-from stn_cuda import reference
+from stn_cuda import _C, reference
 
 SIZE = (2, 1, 3, 4)  # affine_grid's
 Tensors = tuple[Tensor, ...]
@@ -71,16 +72,52 @@ def _affine_grid(align_corners: bool) -> Routed:
     )
 
 
+def _transform_sample(warp: Warp) -> Routed:
+    in_size, size = (2, 2, 3)[-warp.dims :], (1, 2, 3)[-warp.dims :]
+
+    def operator(input: Tensor, parameters: Tensor) -> Tensor:
+        return torch.ops.stn_cuda.transform_sample(input, parameters, *warp.operator_options(size))
+
+    def tensors(device: torch.device) -> Tensors:
+        return warp.tensors(device, channels=2, in_size=in_size, size=size, seed=3)[:2]
+
+    judge = warp.judge(size)  # torch has no such function
+    return Routed(f"{warp.kind}_sample-{warp}", warp.bind(size), judge, judge, operator, tensors)
+
+
+def _transform_grid(warp: Warp, grid: Callable[..., Tensor]) -> Routed:
+    in_size, size = (2, 3), (2, 3)
+    kind = _C.TRANSFORM_KINDS[warp.kind]
+
+    def judge(parameters: Tensor) -> Tensor:
+        return reference.transform_grid(parameters, warp.kind, size, in_size, False, warp.align_corners)
+
+    def operator(parameters: Tensor) -> Tensor:
+        return torch.ops.stn_cuda.transform_grid(parameters, kind, size, in_size, False, warp.align_corners)
+
+    def tensors(device: torch.device) -> Tensors:
+        return (warp.tensors(device, in_size=in_size, size=size, seed=4)[1],)
+
+    ours = lambda parameters: grid(parameters, size, warp.align_corners)  # noqa: E731
+    return Routed(f"{warp.kind}_grid", ours, judge, judge, operator, tensors)
+
+
 GRID_SAMPLE = _grid_sample(Case(2, "bilinear", "zeros", False))
 AFFINE_GRID = _affine_grid(False)
+AFFINE_SAMPLE = _transform_sample(Warp("affine", 2))
 EVERY = (
     GRID_SAMPLE,
     _grid_sample(Case(3, "bilinear", "reflection", True)),
     _grid_sample(Case(2, "bicubic", "border", False)),
     AFFINE_GRID,
     _affine_grid(True),
+    AFFINE_SAMPLE,
+    _transform_sample(Warp("projective", 2, "bicubic", "border", True)),
+    _transform_sample(Warp("flow", 3, "bilinear", "reflection")),
+    _transform_grid(Warp("projective", 2), stn_cuda.projective_grid),
+    _transform_grid(Warp("flow", 2), stn_cuda.flow_grid),
 )
-ONE_EACH = (GRID_SAMPLE, AFFINE_GRID)  # where a test costs a second
+ONE_EACH = (GRID_SAMPLE, AFFINE_GRID, AFFINE_SAMPLE)  # where a test costs a second
 
 
 @contextmanager

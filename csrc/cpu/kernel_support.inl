@@ -14,7 +14,7 @@ template <typename Pad, typename Lanes, typename geometry_t, InterpolationMode k
 void prepare_tile(const geometry_t& geometry, const int64_t (&axis_stride)[geometry_t::kDims], int64_t n, int64_t location,
                   int count, tile_t& tile) {
   TileOf<geometry_t::kDims, typename geometry_t::scalar_t> coordinates = {};  // filled up to whole vectors
-  tile_coordinates<typename Lanes::value_t>(geometry.source, n, location, count, coordinates);
+  tile_coordinates(geometry.source, n, location, count, coordinates);
   prepare<Pad, Lanes>(geometry, axis_stride, coordinates, count, tile);
 }
 

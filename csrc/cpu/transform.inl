@@ -33,10 +33,11 @@ void tile_positions(const Transform<kDims, scalar_t, int64_t>& transform, int64_
   }
 }
 
-/// theta's coordinates, by whole vectors.
+/// theta's coordinates, by whole vectors. Not inlined: a compiler may round differently in two places, and grids have to be what
+/// fused sampling samples at.
 template <typename value_t, int kDims, typename scalar_t>
-void map_tile(const ThetaMap<kDims, scalar_t>& map, const TileOf<kDims, scalar_t>& position, int count,
-              TileOf<kDims, scalar_t>& coordinate) {
+__attribute__((noinline)) void map_tile(const ThetaMap<kDims, scalar_t>& map, const TileOf<kDims, scalar_t>& position, int count,
+                                        TileOf<kDims, scalar_t>& coordinate) {
   for (int i = 0; i < count; i += kLanes<value_t>) {
     value_t from[kDims], to[kDims];
     for (int e = 0; e < kDims; ++e) std::memcpy(&from[e], &position[e][i], sizeof from[e]);
@@ -45,17 +46,24 @@ void map_tile(const ThetaMap<kDims, scalar_t>& map, const TileOf<kDims, scalar_t
   }
 }
 
-template <typename value_t, int kDims, typename scalar_t>
-void tile_coordinates(const AnySource<kDims, scalar_t, int64_t>& source, int64_t n, int64_t location, int count,
-                      TileOf<kDims, scalar_t>& coordinate) {
-  if (!source.is_transform) return grid_coordinates(source.grid, n, location, count, coordinate);
-  const auto& transform = source.own.transform;
+template <int kDims, typename scalar_t>
+void transform_coordinates(const Transform<kDims, scalar_t, int64_t>& transform, int64_t n, int64_t location, int count,
+                           TileOf<kDims, scalar_t>& coordinate) {
   TileOf<kDims, scalar_t> position = {};
   tile_positions(transform, location, count, position);
-  if (!transform.is_flow()) return map_tile<value_t>(transform.map_of(n), position, count, coordinate);
+  if (!transform.is_flow()) {
+    return map_tile<typename WideLanes<scalar_t>::value_t>(transform.map_of(n), position, count, coordinate);
+  }
   for (int e = 0; e < kDims; ++e) {
     for (int i = 0; i < count; ++i) coordinate[e][i] = transform.flow_coordinate(n, location + i, e, position[e][i]);
   }
+}
+
+template <int kDims, typename scalar_t>
+void tile_coordinates(const AnySource<kDims, scalar_t, int64_t>& source, int64_t n, int64_t location, int count,
+                      TileOf<kDims, scalar_t>& coordinate) {
+  if (source.is_transform) return transform_coordinates(source.own.transform, n, location, count, coordinate);
+  grid_coordinates(source.grid, n, location, count, coordinate);
 }
 
 /// A unit's sum for theta's gradient of image n. `second`: the derivative along the tangent.

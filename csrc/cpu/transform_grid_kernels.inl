@@ -29,17 +29,16 @@ STN_HOST void with_transform_grid_params(const TransformGridCall& call, F&& f) {
 void transform_grid(const TransformGridCall& call, int64_t begin, int64_t end) {
   with_transform_grid_params(call, [&](const auto& params) {
     using params_t = std::decay_t<decltype(params)>;
+    constexpr int kDims = params_t::kDims;
     const LocationUnits units(call.transform.locations(), call.batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
+      TileOf<kDims, typename params_t::scalar_t> result = {};
+      if (!call.along_tangent) transform_coordinates(params.transform, n, location, count, result);
       for (int i = 0; i < count; ++i) {
-        typename params_t::scalar_t result[params_t::kDims];
-        if (call.along_tangent) {
-          params.transform.along(n, location + i, result);
-        } else {
-          params.transform.coordinate(n, location + i, result);
-        }
-        for (int e = 0; e < params_t::kDims; ++e) params.grid.store(n, e, location + i, result[e]);
+        typename params_t::scalar_t one[kDims];
+        if (call.along_tangent) params.transform.along(n, location + i, one);
+        for (int e = 0; e < kDims; ++e) params.grid.store(n, e, location + i, call.along_tangent ? one[e] : result[e][i]);
       }
     }
   });
