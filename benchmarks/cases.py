@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Generator, Tensor
 
 Sampler = Callable[..., Tensor]  # any function with the signature of torch.nn.functional.grid_sample
 Call = Callable[[], Sequence[Tensor]]
-Pattern = Callable[["Workload", Generator], Tensor]  # a float64 grid (N, *out, dims)
+Pattern = Callable[["Workload", Generator], Tensor]  # a float64 grid (N, *out, dims), or a theta (N, dims, dims + 1)
 
 
 class NotMeasured(Exception):
@@ -30,7 +31,12 @@ DISPLACEMENT = 3.0  # pixels, the standard deviation of a flow
 # ---- where the grids point ----------------------------------------------------------------------------------------------
 
 def affine(workload: Workload, generator: Generator) -> Tensor:
-    """A rotation by up to 45 degrees about the first two axes, scale 0.7 to 1.2 and a shift, one a sample: an STN's grids."""
+    """An STN's grids."""
+    return _affine_grid(workload, theta(workload, generator))
+
+
+def theta(workload: Workload, generator: Generator) -> Tensor:
+    """A rotation by up to 45 degrees about the first two axes, scale 0.7 to 1.2 and a shift, one a sample: an STN's thetas."""
     batch, dims = workload.grid_batch, workload.dims
     angle, scale, *shift = torch.rand(2 + dims, batch, generator=generator, dtype=torch.float64)
     angle, scale = (angle - 0.5) * torch.pi / 2, 0.7 + 0.5 * scale
@@ -39,7 +45,7 @@ def affine(workload: Workload, generator: Generator) -> Tensor:
     theta[:, 0, 0], theta[:, 0, 1] = scale * angle.cos(), -scale * angle.sin()
     theta[:, 1, 0], theta[:, 1, 1] = scale * angle.sin(), scale * angle.cos()
     theta[:, :, dims] = (torch.stack(shift, dim=1) - 0.5) * 0.4
-    return _affine_grid(workload, theta)
+    return theta
 
 
 def resize(workload: Workload, generator: Generator) -> Tensor:
@@ -100,9 +106,20 @@ def _expanding(sampler: Sampler) -> Sampler:
     return expanded
 
 
+def _generating(sampler: Sampler) -> Sampler:
+    def generated(input: Tensor, theta: Tensor, out_size: Sequence[int], *options: Any) -> Tensor:
+        batch = max(input.shape[0], theta.shape[0])
+        return sampler(input, F.affine_grid(theta, [batch, input.shape[1], *out_size], options[-1]), *options)
+
+    return generated
+
+
 THE_SAME_CALL = TorchWay("", lambda sampler: sampler)
 CASTING = TorchWay("cast the image up, sample, cast down", _casting)
 EXPANDING = TorchWay("expand the one to all", _expanding)
+
+
+GENERATING = TorchWay("affine_grid, then grid_sample", _generating)
 
 
 # ---- workloads ----------------------------------------------------------------------------------------------------------
@@ -112,7 +129,7 @@ class Tensors:
     """What the passes take."""
 
     input: Tensor  # [N, C, *in]
-    grid: Tensor  # [N, *out, dims]; N may be 1 for all of the other's, here as in input
+    grid: Tensor  # [N, *out, dims], or theta [N, dims, dims + 1]; N may be 1 for all of the other's, here as in input
     grad_output: Tensor  # [N, C, *out]
     grad_grad_input: Tensor  # [N, C, *in]
     grad_grad_grid: Tensor  # [N, *out, dims]
@@ -146,10 +163,15 @@ class Workload:
     grids: int | None = None  # of another number than images; one of both is 1
     grid_dtype: torch.dtype | None = None  # another than the image's
     torch_way: TorchWay = THE_SAME_CALL
+    our_function: str = "grid_sample"  # or "affine_sample", whose pattern is a theta
 
     @property
     def grid_batch(self) -> int:
         return self.grids or self.input_shape[0]
+
+    @property
+    def is_fused(self) -> bool:
+        return self.our_function != "grid_sample"
 
     @property
     def dims(self) -> int:
@@ -165,18 +187,23 @@ class Workload:
         return torch.tensor([2 / size for size in reversed(self.in_size)], dtype=torch.float64)
 
     def bind(self, sampler: Sampler) -> Callable[[Tensor, Tensor], Tensor]:
-        mode, padding_mode, align_corners = self.mode, self.padding_mode, self.align_corners
-        return lambda input, grid: sampler(input, grid, mode, padding_mode, align_corners)
+        options: tuple[Any, ...] = self.mode, self.padding_mode, self.align_corners
+        if self.is_fused:
+            options = self.out_size, *options
+        return lambda input, grid: sampler(input, grid, *options)
 
     def tensors(self, device: torch.device) -> Tensors:
         """The same values at every call and on every device."""
         generator = torch.Generator().manual_seed(2015)
-        grid = keep_from_kinks(self.pattern(self, generator), self.in_size, self.align_corners)
+        grid = self.pattern(self, generator)
+        if not self.is_fused:
+            grid = keep_from_kinks(grid, self.in_size, self.align_corners)
         input, grad_grad_input = (self._randn(self.input_shape, generator) for _ in range(2))
         batch = max(self.grid_batch, self.input_shape[0])
         grad_output = self._randn((batch, self.input_shape[1], *self.out_size), generator)
         # a pixel's worth each: with more of it a second derivative of a 16-bit workload is beyond float16's range
-        grad_grad_grid = torch.randn(grid.shape, generator=generator) * self.pixel
+        grad_grad_grid = torch.randn(grid.shape, generator=generator)
+        grad_grad_grid = grad_grad_grid * (self.pixel.min() if self.is_fused else self.pixel)
         dtype, grid_dtype = self.dtype, self.grid_dtype or self.dtype
         return Tensors(
             input.to(device, dtype).requires_grad_(), grid.to(device, grid_dtype).requires_grad_(),
@@ -222,5 +249,14 @@ F16_FRAME = Workload("f16 frame, f32 flow 1x3x540x960", (1, 3, 540, 960), (540, 
 ONE_IMAGE = Workload("one image, 64 grids 32x128x128 to 28x28 f32", (1, 32, 128, 128), (28, 28), affine, grids=64,
                      torch_way=EXPANDING)
 ONE_GRID = Workload("one grid, 64 images 3x128x128 f32", (64, 3, 128, 128), (128, 128), affine, grids=1, torch_way=EXPANDING)
+
+
+# What is one call here and two in torch
+FUSED_MNIST = Workload("fused affine 256x1x28x28 f32", (256, 1, 28, 28), (28, 28), theta, torch_way=GENERATING,
+                       our_function="affine_sample")
+FUSED_PHOTOS = Workload("fused affine 16x3x224x224 f32", (16, 3, 224, 224), (224, 224), theta, torch_way=GENERATING,
+                        our_function="affine_sample")
+FUSED_FEATURES = Workload("fused affine 8x64x56x56 f32", (8, 64, 56, 56), (56, 56), theta, torch_way=GENERATING,
+                          our_function="affine_sample")
 
 CALL_OVERHEAD = Workload("call overhead 1x1x4x4 f32", (1, 1, 4, 4), (4, 4), affine)  # 16 locations: no arithmetic to speak of

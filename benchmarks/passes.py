@@ -123,6 +123,8 @@ def second_of(workload: Workload) -> Step:
 STEPS = (
     both_of(cases.BF16_IMAGE), both_of(cases.ONE_IMAGE), both_of(cases.ONE_GRID),
     both_of(cases.FEATURES), deterministic_of(cases.FEATURES), deterministic_of(cases.ONE_IMAGE), both_of(cases.F16_FRAME),
+    *(both_of(workload) for workload in (cases.FUSED_MNIST, cases.FUSED_PHOTOS, cases.FUSED_FEATURES)),
     *(forward_of(workload) for workload in (cases.BF16_IMAGE, cases.F16_FRAME, cases.ONE_IMAGE, cases.ONE_GRID)),
+    *(forward_of(workload) for workload in (cases.FUSED_MNIST, cases.FUSED_PHOTOS, cases.FUSED_FEATURES)),
 )
 SECOND_ORDER_STEPS = tuple(second_of(workload) for workload in (cases.STN_ON_MNIST, cases.VOLUME, cases.BICUBIC))
