@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +24,8 @@ from benchmarks.report import lines_of
 IMAGES = ("noise", "zone plate", "1/f")
 FACTORS = (1.5, 2.0, 3.0, 4.0, 8.0, 9.6, 12.8, 16.0)
 # input pixels an output pixel along its axes, degrees that the output is turned by before them and the input after them
-MAPS = ((8, 8, 0, 30), (16, 8, 0, 0), (16, 8, 0, 30), (16, 8, 45, 0), (16, 2, 0, 0), (16, 2, 0, 30), (16, 2, 45, 0),
-        (8, 1, 0, 0), (3, 1, 0, 30), (16, 0.25, 0, 0))
+MAPS = (((8, 8), 0, 30), ((16, 8), 0, 0), ((16, 8), 0, 30), ((16, 8), 45, 0), ((16, 2), 0, 0), ((16, 2), 0, 30), ((16, 2), 45, 0),
+        ((8, 1), 0, 0), ((3, 1), 0, 30), ((16, 0.25), 0, 0))
 COLUMNS = ["map", *(f"{image}: {way}" for image in IMAGES for way in ("bilinear", "antialiased", "ratio"))]
 
 
@@ -76,13 +77,13 @@ def errors(actual: Tensor, exact: Tensor) -> list[float]:
     return (actual.double() - exact).square().mean((0, 2, 3)).sqrt().tolist()
 
 
-def compare(name: str, image: Tensor, theta: Tensor, size: int, exact: Tensor) -> dict[str, object]:
+def compare(name: str, image: Tensor, theta: Tensor, size: int, exact: Tensor) -> dict[str, Any]:
     given, out = (image.float(), theta.float()), (size, size)
     return {"map": name, "bilinear": errors(stn_cuda.affine_sample(*given, out), exact),
             "antialiased": errors(stn_cuda.affine_sample(*given, out, antialias=True), exact)}
 
 
-def crop(image: Tensor, factor: float, size: int) -> dict[str, object]:
+def crop(image: Tensor, factor: float, size: int) -> dict[str, Any]:
     """Off the centre by a fraction of a pixel, where the crop isn't the whole image."""
     zoom = factor * size / image.shape[-1]
     shift = [min(fraction, 1 - zoom) for fraction in (0.0123, -0.0457)]
@@ -95,39 +96,41 @@ def crop(image: Tensor, factor: float, size: int) -> dict[str, object]:
     return row
 
 
-def turned(image: Tensor, along_x: float, along_y: float, before: float, after: float, size: int) -> dict[str, object]:
+def turned(image: Tensor, scales: tuple[float, float], before: float, after: float, size: int) -> dict[str, Any]:
     def rotation(degrees: float) -> Tensor:
         c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         return torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
 
-    jacobian = rotation(after) @ torch.diag(torch.tensor([along_x, along_y], dtype=torch.float64)) @ rotation(before)
+    jacobian = rotation(after) @ torch.diag(torch.tensor(scales, dtype=torch.float64)) @ rotation(before)
     shift = torch.tensor([[0.0123], [-0.0457]], dtype=torch.float64)
     theta = torch.cat([jacobian * size / image.shape[-1], shift], 1)[None]
-    name = f"{along_x:g}x by {along_y:g}x" + (f", input turned by {after}°" if after else "") + (
+    name = f"{scales[0]:g}x by {scales[1]:g}x" + (f", input turned by {after}°" if after else "") + (
         f", output turned by {before}°" if before else "")
     return compare(name, image, theta, size, supersampled(image, theta, size))
 
 
-def cells(row: dict) -> list[str]:
+def cells(row: dict[str, Any]) -> list[str]:
     pairs = zip(row["bilinear"], row["antialiased"])
     return [row["map"], *(cell for plain, ours in pairs for cell in (f"{plain:.4f}", f"{ours:.4f}", f"{plain / ours:.1f}"))]
 
 
-def report(size: int, output_size: int) -> tuple[str, list[dict]]:
+def report(size: int, output_size: int) -> tuple[str, list[dict[str, Any]]]:
     image = images(size)
     crops = [crop(image, factor, output_size) for factor in FACTORS if factor * output_size <= size]
-    rows = crops + [turned(image, *numbers, output_size // 2) for numbers in MAPS]
+    rows = crops + [turned(image, scales, before, after, output_size // 2) for scales, before, after in MAPS]
     levels = math.ceil(math.log2(size))
     table = lines_of([COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows)], range(len(COLUMNS)))
     information = "".join(
         f"\n\ntorch's F.interpolate(antialias=True), {row['map']}: " + ", ".join(
             f"{image} {error:.4f}" for image, error in zip(IMAGES, row["F.interpolate(antialias=True)"]))
         + ". It knows crops of the whole image only." for row in crops if "F.interpolate(antialias=True)" in row)
-    cost = (f"Cost for {size} x {size} pixels: the plain sample and {levels} levels of 4 samples a pixel each, {1 + 4 * levels} "
-            "samples in place of one, whatever the map is; and halvings, that write a third of the input's pixels.")
-    return (f"# Antialiasing\n\nWritten by `python -m benchmarks.antialias`. Root mean square errors against the exact mean over "
-            f"each pixel of the output; values are in [0, 1]. {size} x {size} pixels to {output_size} x {output_size}, the maps "
-            f"that turn or stretch to {output_size // 2} x {output_size // 2}.\n\n{table}{information}\n\n{cost}\n"), rows
+    cost = (f"Cost for {size} x {size} pixels: the plain sample and {levels} levels of 4 samples a pixel, "
+            f"{1 + 4 * levels} samples in place of one, whatever the map is; and halvings, which write a third of the input's "
+            "pixels.")
+    head = ("Written by `python -m benchmarks.antialias`. Root mean square errors against the exact mean over each pixel of "
+            f"the output; values are in [0, 1]. {size} x {size} pixels to {output_size} x {output_size}; the maps that turn or "
+            f"stretch to {output_size // 2} x {output_size // 2}. A map by exactly 2x is exact but for rounding.")
+    return "\n\n".join(["# Antialiasing", head, table + information, cost]) + "\n", rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

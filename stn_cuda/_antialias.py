@@ -30,8 +30,8 @@ from ._extension import _C
 _AFFINE, _BILINEAR = _C.TRANSFORM_KINDS["affine"], _C.INTERPOLATION_MODES["bilinear"]
 _BORDER, _PIXELS = [_C.PADDING_MODES["border"]], _C.COORDINATE_CONVENTIONS["pixels"]
 _NO_COORDINATE = 1e-8  # of w, as in projective_grid
-_FARTHEST = 2.0**30  # pixels a step: beyond any image, and its square is finite in float32
-_LARGEST = 1e30  # of u and v, so that no product overflows in float32
+_FARTHEST = 2.0**30  # normalised: beyond any image
+_LARGEST = 1e30  # of u and v, so that no product of theirs overflows in float32
 _ROUNDING = 16  # eps of s squared: a rotation whose entries were rounded is one
 
 
@@ -97,8 +97,7 @@ def _weighed(level: Tensor, lod: Tensor, number: int) -> Tensor:
 
 def _level_of_detail(jacobian: Tensor, most: int) -> Tensor:
     """[..., dims, dims] -> [...]. 0 where the Jacobian is not finite, as there is no coordinate there."""
-    steps = jacobian.nan_to_num(0.0, 0.0, 0.0).clamp(-_FARTHEST, _FARTHEST)
-    squared = steps.square().sum((-2, -1)) / jacobian.shape[-1]
+    squared = jacobian.nan_to_num(0.0, 0.0, 0.0).square().sum((-2, -1)) / jacobian.shape[-1]
     slack = 1 - _ROUNDING * torch.finfo(squared.dtype).eps
     return ((squared * slack).clamp(min=1).log2() / 2).clamp(max=most)
 
@@ -117,12 +116,12 @@ def _jacobian(
 def _projective_jacobian(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     """d(u / w) = (du - (u / w) dw) / w, of normalised positions; 0 where there is no coordinate."""
     dims = len(size)
-    theta = theta.nan_to_num(0.0, 0.0, 0.0)
-    rows = reference.homogeneous(theta, (theta.shape[0], *size), align_corners)[..., None]  # [N, *size, dims + 1, 1]
-    w = rows[..., dims:, :]
-    usable = (w.abs() >= _NO_COORDINATE) & (rows[..., :dims, :].abs() <= (w.abs() * _FARTHEST).clamp(max=_LARGEST)).all(-2, True)
+    homogeneous = reference.homogeneous(theta, (theta.shape[0], *size), align_corners)[..., None]  # [N, *size, dims + 1, 1]
+    rows, w = homogeneous[..., :dims, :], homogeneous[..., dims:, :]
+    near = rows.abs() <= (w.abs() * _FARTHEST).clamp(max=_LARGEST)  # False for NaN
+    usable = near.all(-2, keepdim=True) & (w.abs() >= _NO_COORDINATE)
     w = torch.where(usable, w, 1.0)
-    position = torch.where(usable, rows[..., :dims, :], 0.0) / w
+    position = torch.where(usable, rows, 0.0) / w
     theta = theta.reshape(theta.shape[0], *[1] * dims, dims + 1, dims + 1)
     return torch.where(usable, (theta[..., :dims, :dims] - position * theta[..., dims:, :dims]) / w, 0.0)
 

@@ -66,18 +66,19 @@ def test_error_of_a_crop_from_1024_to_64_is_at_most_a_fifth_of_bilinears(zoom, s
         assert error <= bilinear / 5, (name, bilinear, error)
 
 
-@pytest.mark.parametrize("sizes", [(1023, 1025), (641, 999)], ids=str)
-def test_odd_sizes_are_as_exact(sizes, device):
-    """Halving an odd size by samples alone would read single pixels in the image's middle."""
+@pytest.mark.parametrize("sizes", [(1025, 1025), (641, 513)], ids=str)
+def test_error_of_odd_sizes_is_at_most_a_tenth_of_bilinears_on_noise(sizes, device):
+    """A fourth or fifth only, if an odd size were halved by one sample a pixel: in the middle it reads single pixels."""
     image = randn(1, 1, *sizes)
     exact = area_exact(image, (1, 1), (0, 0), (64, 64))
     given = image.float().to(device), scaling(1.0, 1.0).to(device), (64, 64)
     plain, ours = (errors(stn_cuda.affine_sample(*given, antialias=value).cpu(), exact)[0] for value in (False, True))
-    assert ours <= plain / 5, (plain, ours)
+    assert ours <= plain / 10, (plain, ours)
 
 
 @pytest.mark.parametrize("align_corners", (False, True), ids=("edges", "centres"))
-@pytest.mark.parametrize("sizes, out", [((7, 9), (2, 3)), ((1, 13), (1, 2)), ((13, 1), (1, 1)), ((5, 3, 7), (2, 1, 1))], ids=str)
+@pytest.mark.parametrize(
+    "sizes, out", [((7, 9), (2, 3)), ((1, 13), (1, 2)), ((13, 1), (1, 1)), ((5, 3, 7), (2, 1, 1))], ids=str)
 def test_a_constant_image_stays_constant(sizes, out, align_corners, device):
     image = torch.full((1, 2, *sizes), 3.0, dtype=torch.float64, device=device)
     theta = scaling(*[0.9] * len(sizes), shift=0.3, dtype=torch.float64).to(device)
@@ -90,10 +91,10 @@ def test_a_constant_image_stays_constant(sizes, out, align_corners, device):
 def position(theta, pixel, size, in_size, align_corners):
     """The pixel (x, y[, z]) of the input that the output's pixel is mapped to, of one theta (d + 1, d + 1)."""
     out, lengths = (torch.tensor([*reversed(values)], dtype=theta.dtype) for values in (size, in_size))
-    extent = out - align_corners
+    extent = out - int(align_corners)
     normalized = torch.where(extent > 0, (2 * pixel - (out - 1)) / extent.clamp(min=1), 0.0)
     *rows, w = theta @ torch.cat([normalized, torch.ones(1, dtype=theta.dtype)])
-    return torch.stack(rows) / w * (lengths - align_corners) / 2 + (lengths - 1) / 2
+    return torch.stack(rows) / w * (lengths - int(align_corners)) / 2 + (lengths - 1) / 2
 
 
 def definition(input, theta, size, mode, padding_mode, align_corners):
@@ -108,26 +109,22 @@ def definition(input, theta, size, mode, padding_mode, align_corners):
         s = (jacobian.square().sum((1, 2)) / dims).sqrt()
         lod = torch.where(s > 1, s, 1.0).log2().clamp(max=math.log2(max(in_size)))
         at = torch.vmap(to_input)(pixels)[None]
-        shape = (1, -1, *size)
         output = reference.grid_sample(image, at, mode, padding_mode, coordinates="pixel") * (1 - lod).clamp(min=0)
-        level, length = image, 1
+        level, whole = image, torch.tensor([*reversed(in_size)])
         for number in range(1, int(math.log2(max(in_size))) + 1):
             samples = []
             for half in itertools.product((-0.25, 0.25), repeat=dims):
                 at = torch.vmap(to_input)(pixels + torch.tensor(half, dtype=theta.dtype))
-                at = ((at + 0.5) / torch.tensor([*reversed(length_of(level, in_size))]) - 0.5)[None]
+                at = ((at + 0.5) * torch.tensor([*reversed(level.shape[2:])]) / whole - 0.5)[None]
                 samples.append(reference.grid_sample(level, at, mode, padding_mode, coordinates="pixel"))
             output = output + sum(samples) / len(samples) * (1 - (lod - number).abs()).clamp(min=0)
             level = pool(level, [min(2, n) for n in level.shape[2:]])
-        outputs.append(output.reshape(shape))
+        outputs.append(output.reshape(1, -1, *size))
     return torch.cat(outputs)
 
 
-def length_of(level, in_size):
-    return [whole / n for whole, n in zip(in_size, level.shape[2:])]
-
-
-THETAS = {2: [[[0.9, 0.2, 0.1], [-0.3, 0.8, -0.07], [0.15, -0.1, 1.1]], [[0.33, 0.04, 0.3], [0.05, -0.4, 0.1], [0.0, 0.2, 0.9]]],
+THETAS = {2: [[[0.9, 0.2, 0.1], [-0.3, 0.8, -0.07], [0.15, -0.1, 1.1]],
+              [[0.33, 0.04, 0.3], [0.05, -0.4, 0.1], [0.0, 0.2, 0.9]]],
           3: [[[0.8, 0.2, 0.1, 0.1], [-0.1, 0.9, 0.3, 0.0], [0.0, 0.1, 0.7, -0.1], [0.1, -0.1, 0.2, 1.1]]]}  # fmt: skip
 
 
@@ -192,7 +189,7 @@ def test_projective_of_an_affine_matrix_is_affine(align_corners, device):
 # ---- derivatives --------------------------------------------------------------------------------------------------------
 
 def smooth_tensors(transform, in_size, size, align_corners, device):
-    """input and theta with no coordinate of any level, and no level of detail, within a hundredth of a kink."""
+    """input and theta with no coordinate of any level, and no level of detail, within 0.002 of a kink."""
     dims = len(size)
     for seed in range(5000):
         theta = (torch.eye(dims, dims + 1, dtype=torch.float64) + 0.2 * randn(2, dims, dims + 1, seed=seed)) * 0.9
@@ -235,7 +232,7 @@ def test_gradcheck(transform, in_size, size, align_corners, device):
 
 
 def test_the_level_of_detail_has_a_gradient(device):
-    """Of theta's scale on an image whose pixels alternate around a peak: the mean is less the more it covers."""
+    """The mean around the centre of a bright square is less the more it covers, though no sample's position matters."""
     image = torch.zeros(1, 1, 64, 64, device=device)
     image[..., 24:40, 24:40] = 1.0
     theta = (3.1 * torch.eye(2, 3, device=device)[None]).requires_grad_()
@@ -277,8 +274,9 @@ def test_gradients_are_finite_at_a_horizon(scale, device):
 def test_a_nan_pixel_reaches_only_the_pixels_that_cover_it(device):
     image = torch.zeros(1, 1, 16, 16, device=device)
     image[..., 3, 3] = math.nan
-    EXACT.assert_close(antialiased(image, scaling(1.0, 1.0).to(device)), image, equal_nan=True)
-    reduced = antialiased(image, scaling(1.0, 1.0).to(device), (4, 4))
+    identity = scaling(1.0, 1.0).to(device)
+    EXACT.assert_close(antialiased(image, identity), stn_cuda.affine_sample(image, identity), equal_nan=True)
+    reduced = antialiased(image, identity, (4, 4))
     assert reduced[..., 0, 0].isnan().all() and not reduced[..., 2:, :].isnan().any() and not reduced[..., 2:].isnan().any()
 
 
@@ -302,7 +300,8 @@ def test_one_input_or_theta_for_all_is_expanded(shared, transform, device):
 
 
 def test_complex_images_are_their_parts(device):
-    image, theta = torch.complex(randn(1, 2, 12, 9), randn(1, 2, 12, 9, seed=1)).to(device), scaling(0.9, 0.8).double().to(device)
+    image = torch.complex(randn(1, 2, 12, 9), randn(1, 2, 12, 9, seed=1)).to(device)
+    theta = scaling(0.9, 0.8).double().to(device)
     output = antialiased(image, theta, (2, 3), fill_value=1 - 2j)
     parts = [antialiased(part, theta, (2, 3), fill_value=fill) for part, fill in ((image.real, 1.0), (image.imag, -2.0))]
     EXACT.assert_close(output, torch.complex(*parts))
@@ -347,7 +346,8 @@ def test_channels_last_is_kept(dims, memory_format, device):
         PARITY[torch.float32].assert_close(one, other)
 
 
-@pytest.mark.parametrize("in_shape, batch", [((0, 3, 8, 9), 0), ((0, 3, 8, 9), 1), ((1, 3, 8, 9), 0), ((2, 0, 8, 9), 2)], ids=str)
+@pytest.mark.parametrize(
+    "in_shape, batch", [((0, 3, 8, 9), 0), ((0, 3, 8, 9), 1), ((1, 3, 8, 9), 0), ((2, 0, 8, 9), 2)], ids=str)
 @pytest.mark.parametrize("transform", SAMPLERS)
 def test_empty_batches_and_no_channels(transform, in_shape, batch, device):
     image = torch.zeros(in_shape, device=device, requires_grad=True)
