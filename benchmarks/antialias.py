@@ -131,7 +131,8 @@ def report(size: int, output_size: int) -> tuple[str, list[dict[str, Any]]]:
             "pixels.")
     head = ("Written by `python -m benchmarks.antialias`. Root mean square errors against the exact mean over each pixel of "
             f"the output; values are in [0, 1]. {size} x {size} pixels to {output_size} x {output_size}; the maps that turn or "
-            f"stretch to {output_size // 2} x {output_size // 2}. A crop by 2x, and the whole image by a power of 2, are exact but for rounding.")
+            f"stretch to {output_size // 2} x {output_size // 2}."
+            " A crop by 2x, and the whole image by a power of 2, are exact but for rounding.")
     return "\n\n".join(["# Antialiasing", head, table + information, cost]) + "\n", rows
 
 
