@@ -16,7 +16,7 @@ PY ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
 TESTS ?=
 EMULATED = affine_grid autocast autograd beyond broadcasting complex cuda_backend double_backward edges errors fill \
 	gradients memory_format mixed_precision nonfinite nonfinite_beyond operators other_libraries padding_beyond sixteen_bits \
-	valid_mask
+	transform_grids transform_identity transform_operators transform_sample valid_mask
 DEMO ?=
 OUT ?= build/gpu
 GPU ?=

@@ -1,4 +1,4 @@
-"""A differentiable image sampler for PyTorch: ``grid_sample`` and ``affine_grid`` on hand-written kernels."""
+"""A differentiable image sampler for PyTorch: ``grid_sample``, ``affine_grid`` and fused transforms on hand-written kernels."""
 from ._extension import _C
 from ._patch import patch
 from .functional import affine_grid, grid_sample, valid_mask

@@ -8,6 +8,8 @@ import argparse
 import itertools
 import os
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -72,17 +74,29 @@ def check(device: torch.device) -> list[str]:
         results = []
         torch_lacks = padding_mode == "circular" or (dims == 3 and mode == "bicubic" and torch.__version__ < "2.15")
         judge = reference if torch_lacks else F
-        for sampler, module in ((stn_cuda.grid_sample, stn_cuda), (judge.grid_sample, F)):
+        size = (7, 8, 9)[3 - dims:]
+        for sample in (partial(_chain, judge.grid_sample, F.affine_grid),
+                       partial(_chain, stn_cuda.grid_sample, stn_cuda.affine_grid), stn_cuda.affine_sample):
             arguments = input.clone().requires_grad_(), theta.clone().requires_grad_()
-            grid = module.affine_grid(arguments[1], (2, 3, *(7, 8, 9)[3 - dims:]), align_corners=align_corners)
-            output = sampler(arguments[0], grid, mode, padding_mode, align_corners)
+            output = sample(*arguments, size, mode, padding_mode, align_corners)
             gradients = torch.autograd.grad(output.square().sum(), arguments)
             results.append((output.detach(), *gradients))
-        for name, ours, theirs in zip(("output", "gradient of input", "gradient of theta"), *results):
-            if _error(ours, theirs) > TOLERANCE:
-                failures.append(f"{name} on {device}, {dims}-D, {mode}, {padding_mode}, align_corners={align_corners}: "
-                                f"differs from torch's by {_error(ours, theirs):.3g}")
+        theirs, *both = results
+        for function, ours in zip(("grid_sample", "affine_sample"), both):
+            for name, one, other in zip(("output", "gradient of input", "gradient of theta"), ours, theirs):
+                if _error(one, other) > TOLERANCE:
+                    failures.append(
+                        f"{name} of {function} on {device}, {dims}-D, {mode}, {padding_mode}, align_corners={align_corners}: "
+                        f"differs from torch's by {_error(one, other):.3g}")
     return failures
+
+
+def _chain(
+    sampler: Callable, grid_of: Callable, input: Tensor, theta: Tensor, size: Sequence[int], mode: str, padding_mode: str,
+    align_corners: bool,
+) -> Tensor:
+    grid = grid_of(theta, (*input.shape[:2], *size), align_corners=align_corners)
+    return sampler(input, grid, mode, padding_mode, align_corners)
 
 
 def _error(ours: Tensor, theirs: Tensor) -> float:

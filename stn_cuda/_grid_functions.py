@@ -9,8 +9,8 @@
     TransformGridSecondFunction    the reference                          the reference
     =============================  =====================================  =================================
 
-Second is TransformGridSecondFunction. Affine transforms and flows are linear in their parameters: no derivative depends on them,
-so that they are not saved, and are None where they would be.
+Second is TransformGridSecondFunction. Affine transforms and flows are linear in their parameters: no derivative depends on
+them, so that they are not saved, and are None where they would be.
 """
 from __future__ import annotations
 

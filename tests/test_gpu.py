@@ -13,6 +13,7 @@ import torch
 from cases import Case, all_cases
 from operator_calls import OPERATORS, Results, assert_close, assert_equals_the_cpu, moved, run, tensors_of
 from tolerances import EXACT, parity
+from warps import KINDS, Warp, all_warps
 
 import stn_cuda
 
@@ -72,6 +73,46 @@ def test_deterministic_sums_of_many_locations_at_few_pixels_are_exact(locations,
     tensors = moved({"input": torch.zeros(1, channels, 1, 4), "grid": grid, "grad_output": ones}, device)
     gradient = run("backward", case, tensors, deterministic=True)[0].cpu()
     EXACT.assert_close(gradient, chosen.bincount(minlength=4).float().expand_as(gradient))
+
+
+# ---- transforms ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("warp", [warp for warp in all_warps() if not warp.align_corners], ids=str)
+@pytest.mark.parametrize("channels, size", [(3, (2, 5, 7)), (64, (3, 33, 34)), (1, (2, 300, 310))], ids=str)
+def test_transforms_equal_the_cpu_for_either_mapping(warp, channels, size, device):
+    """Also a large output of few pixels: pixels of grad_input with thousands of locations, which whole blocks sum."""
+    given = warp.tensors(torch.device("cpu"), channels=channels, in_size=(4, 9, 11), size=(1, 2, 2))
+    input, parameters, size = given[0], given[1], size[-warp.dims :]
+    if warp.kind == "flow":
+        parameters = parameters.repeat(1, 1, *(-(-n // m) for n, m in zip(size, parameters.shape[2:])))
+        parameters = parameters[(slice(None), slice(None), *map(slice, size))].contiguous()
+    results = []
+    for there in (device, torch.device("cpu")):
+        leaves = [tensor.to(there).requires_grad_() for tensor in (input, parameters)]
+        output = warp.bind(size)(*leaves)
+        grad_output = torch.sin(torch.arange(output.numel(), dtype=output.dtype)).view(output.shape).to(there)
+        results.append((output, *torch.autograd.grad(output, leaves, grad_output, materialize_grads=True)))
+    for one, other in zip(*results, strict=True):
+        scale = other.detach().abs().max().clamp(min=1)
+        parity(warp.mode, torch.float64).assert_close(one.detach().cpu() / scale, other.detach() / scale)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_transform_never_waits_for_the_device_and_has_the_same_bits(kind, device):
+    warp = Warp(kind, 2)
+    input, parameters, size = warp.tensors(device, torch.float32, channels=9, in_size=(7, 8), size=(90, 91))
+    leaves = input.requires_grad_(), parameters.requires_grad_()
+    grad_output = torch.ones(2, 9, *size, device=device)
+    torch.use_deterministic_algorithms(kind == "flow")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        runs = [torch.autograd.grad(warp.bind(size)(*leaves), leaves, grad_output) for _ in range(3)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        torch.use_deterministic_algorithms(False)
+    for run_ in runs[1:]:
+        for one, other in zip(runs[0], run_, strict=True):
+            EXACT.assert_close(one, other)
 
 
 # ---- streams and graphs -------------------------------------------------------------------------------------------------

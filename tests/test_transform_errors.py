@@ -15,7 +15,8 @@ pgrid, fgrid = stn_cuda.projective_grid, stn_cuda.flow_grid
 Missing, Value, Runtime, Type = NotImplementedError, ValueError, RuntimeError, TypeError
 
 BAD = {
-    "theta_of_another_width": (lambda: affine(IMAGE, HOMOGRAPHY), Value, ["affine_sample()", "theta", "(N, 2, 3)", "(2, 3, 3)"]),
+    "theta_of_another_width": (
+        lambda: affine(IMAGE, HOMOGRAPHY), Value, ["affine_sample()", "theta", "(N, 2, 3)", "(2, 3, 3)"]),
     "affine_theta_to_projective": (lambda: projective(IMAGE, THETA), Value, ["projective_sample()", "(N, 3, 3)", "(2, 2, 3)"]),
     "2d_theta_of_a_volume": (lambda: affine(VOLUME, THETA), Value, ["theta", "(N, 3, 4)", "(2, 2, 3)"]),
     "theta_without_batch": (lambda: affine(IMAGE, THETA[0]), Value, ["theta", "(2, 3)"]),
@@ -100,7 +101,8 @@ BAD_OPERATORS = {
         lambda: ops.transform_grid_backward(torch.zeros(2, 4, 4, 2), THETA, None, AFFINE, (4, 5), (3, 3), True, False),
         ["grad_grid", "[2, 4, 5, 2]", "[2, 4, 4, 2]"]),
     "no_parameters_of_a_homography": (
-        lambda: ops.transform_grid_backward(torch.zeros(2, 4, 5, 2), None, None, 1, (4, 5), (3, 3), True, False), ["parameters"]),
+        lambda: ops.transform_grid_backward(torch.zeros(2, 4, 5, 2), None, None, 1, (4, 5), (3, 3), True, False),
+        ["parameters"]),
 }  # fmt: skip
 
 

@@ -146,7 +146,8 @@ def maps(kind: str, dims: int, in_size: Sequence[int], count: int, seed: int = 0
         for _ in range(count):
             shift = 0.5 * randn(dims, 1)
             if name == "integer shifts":  # of pixels, by edges
-                shift = torch.tensor([[2 * round(uniform(-2, 2)) / length] for length in reversed(in_size)], dtype=torch.float64)
+                steps = [[2 * round(uniform(-2, 2)) / length] for length in reversed(in_size)]
+                shift = torch.tensor(steps, dtype=torch.float64)
             theta = torch.cat([make(), shift], 1)
             if kind == "projective":
                 last = torch.cat([uniform(0, 0.8) * randn(1, dims), torch.ones(1, 1, dtype=torch.float64)], 1)
