@@ -25,6 +25,8 @@ from . import _autograd, _fused_functions, _operators
 from ._extension import _C
 from ._operators import FusedOptions
 
+_FARTHEST = 2**31  # pixels: beyond any image
+
 
 @dataclass(frozen=True)
 class Offsets:
@@ -35,7 +37,7 @@ class Offsets:
 
 
 def offsets(function: str, dims: int, reach: Any, samples: Any) -> Offsets:
-    if isinstance(reach, bool) or not isinstance(reach, (int, float)) or not 0 < reach < math.inf:
+    if isinstance(reach, bool) or not isinstance(reach, (int, float)) or not 0 < reach < _FARTHEST:
         raise ValueError(f"{function}(): expected reach to be a positive number of pixels, got {reach!r}")
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2 * dims or samples % 2:
         raise ValueError(f"{function}(): expected samples to be an even int of at least {2 * dims}, got {samples!r}")

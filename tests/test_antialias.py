@@ -98,7 +98,7 @@ def position(theta, pixel, size, in_size, align_corners):
 
 
 def definition(input, theta, size, mode, padding_mode, align_corners):
-    """From the formula of docs/antialias.md, for sizes that are powers of 2: a loop over images and levels."""
+    """From the formula of docs/transforms.md, for sizes that are powers of 2: a loop over images and levels."""
     dims, in_size, outputs = len(size), input.shape[2:], []
     pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
     ticks = torch.meshgrid(*[torch.arange(n, dtype=theta.dtype) for n in size], indexing="ij")
