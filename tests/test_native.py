@@ -61,6 +61,15 @@ def test_sixteen_bit_floats_round_as_their_formats_say(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_the_search_for_a_pixels_readers_finds_each_once(tmp_path: Path) -> None:
+    """core/gather.h against all locations, for thetas of every kind: regular, singular, huge, not finite, with a horizon."""
+    checked = ["-O1", "-fsanitize=bounds,signed-integer-overflow,float-cast-overflow", "-fno-sanitize-recover=all"]
+    output = build_and_run("gather.cpp", checked, tmp_path)  # AddressSanitizer doubles it; fuzz.cpp has the kernels under it
+    checks = re.search(r"(\d+) checks passed", output)
+    assert checks and int(checks[1]) > 500_000, output
+
+
+@needs_compiler
 def test_units_of_work_own_every_element_once(tmp_path: Path) -> None:
     assert "checks passed" in build_and_run("cpu_partition.cpp", ["-O1", *SANITIZERS], tmp_path)
 
