@@ -76,13 +76,14 @@ def test_units_of_work_own_every_element_once(tmp_path: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("width", VECTORS)
-def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ("wide_core.cpp", "wide_transform.cpp"))
+def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(program: str, width: int, tmp_path: Path) -> None:
     if os.uname().machine != "x86_64" and width != 16:
         pytest.skip("vectors of this width are x86-64's")
     if {16: 1, 32: 2, 64: 3}[width] > instruction_sets():
         pytest.skip(f"this machine has no vectors of {width} bytes")
     flags = ["-O2", "-ffp-contract=off", f"-DSTN_VECTOR_BYTES={width}", *VECTORS[width]]
-    assert "checks passed" in build_and_run("wide_core.cpp", flags, tmp_path)
+    assert "checks passed" in build_and_run(program, flags, tmp_path)
 
 
 @needs_nvcc
