@@ -31,23 +31,28 @@ class AffineExp(MatrixTransform):
 
     def _matrix(self, theta: Tensor) -> Tensor:
         exponent = theta.reshape(-1, 2, 3)
-        return torch.linalg.matrix_exp(torch.cat([exponent, torch.zeros_like(exponent[:, :1])], 1))[:, :2]
+        return _exponential(torch.cat([exponent, torch.zeros_like(exponent[:, :1])], 1))[:, :2]
 
     def _from_matrix(self, matrix: Tensor) -> Tensor:
         block = _logarithm(matrix[:, :, :2])
         # The shift is phi(block) (u, v), phi(X) = (exp(X) - 1) / X, which is a part of the exponential of a larger matrix
         upper = torch.cat([block, _matrices.identity_like(block).expand_as(block)], 2)
-        phi = torch.linalg.matrix_exp(torch.cat([upper, torch.zeros_like(upper)], 1))[:, :2, 2:]
+        phi = _exponential(torch.cat([upper, torch.zeros_like(upper)], 1))[:, :2, 2:]
         adjoint, determinant = _matrices.adjugate(phi)
         shift = (adjoint * matrix[:, None, :, 2]).sum(-1) / determinant[:, None]
         return torch.cat([block, shift.unsqueeze(-1)], 2).reshape(-1, 6)
 
     def _compose(self, theta_a: Tensor, theta_b: Tensor) -> Tensor:
         raise self._refusal(
-            "compose", "the product of two exponentials need not be one; compose the matrices as Affine, or apply both by Chain")
+            "compose", "the product of two exponentials need not be one; compose matrices as Affine, or apply both by Chain")
 
     def _inverse(self, theta: Tensor) -> Tensor:
         return -theta
+
+
+def _exponential(square: Tensor) -> Tensor:
+    """In float64, as its products may be of TF32 otherwise."""
+    return torch.linalg.matrix_exp(square.double()).to(square.dtype)
 
 
 def _logarithm(block: Tensor) -> Tensor:
