@@ -1,6 +1,7 @@
 """The affine maps that are exponentials, and their logarithms."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -61,18 +62,18 @@ def _logarithm(block: Tensor) -> Tensor:
     one = _matrices.identity_like(block)
     determinant = _matrices.adjugate(block)[1]
     unit = block / determinant.sqrt()[:, None, None]
-    excess = (unit[:, 0, 0] + unit[:, 1, 1]) / 2 - 1
-    traceless = unit - (excess + 1)[:, None, None] * one
-    return determinant.log()[:, None, None] / 2 * one + _ratio(excess)[:, None, None] * traceless
+    cosh = (unit[:, 0, 0] + unit[:, 1, 1]) / 2
+    traceless = unit - cosh[:, None, None] * one
+    ratio = _ratio(cosh, -_matrices.adjugate(traceless)[1])
+    return determinant.log()[:, None, None] / 2 * one + ratio[:, None, None] * traceless
 
 
-def _ratio(excess: Tensor) -> Tensor:
-    """s / sinh(s) of cosh(s) - 1; s is imaginary where that is negative, and there is none at -2 and below."""
-    near, above = excess.abs() < 1e-3, excess >= 1e-3
-    series = 1 - excess * (1 / 3 - excess * (2 / 15 - excess * (2 / 35 - excess * 8 / 315)))
-    hyperbolic = torch.where(above, excess, 1.0)
-    root = (hyperbolic * (hyperbolic + 2)).sqrt()
-    circular = torch.where(near | above, -1.0, excess)
-    angle = 2 * torch.atan2((-circular).sqrt(), (circular + 2).sqrt())
-    far = torch.where(above, (hyperbolic + root).log1p() / root, angle / (-circular * (circular + 2)).sqrt())
-    return torch.where(near, series, far)
+def _ratio(cosh: Tensor, squared: Tensor) -> Tensor:
+    """s / sinh(s) of cosh(s) and sinh(s)^2. s is imaginary where that is negative. There is none for a cosh below -1, the half
+    turn. The square isn't computed from cosh, which is the less certain the nearer it is to -1 or 1."""
+    near, above = (squared.abs() < 1e-3) & (cosh > 0), squared > 0
+    series = 1 - squared * (1 / 6 - squared * (3 / 40 - squared * (5 / 112 - squared * 35 / 1152)))
+    sinh = torch.where(near | ~above, 1.0, squared).sqrt()
+    sine = torch.where(near | above, 1.0, -squared).sqrt()
+    hyperbolic = torch.where(cosh > 0, sinh.asinh() / sinh, math.nan)
+    return torch.where(near, series, torch.where(above, hyperbolic, torch.atan2(sine, cosh) / sine))
