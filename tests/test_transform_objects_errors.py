@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+
 import pytest
 import torch
 from transform_objects import ALL, BASIS, COMPOSITES, WITHOUT_MATRIX, name, some_image, some_theta
 
+import stn_cuda
 from stn_cuda import transforms
 from stn_cuda.transforms import (
     TRANSFORMS,
@@ -125,6 +129,16 @@ def test_names_make_their_transforms():
     assert by_name("Chain", Affine(), Projective()) == Chain(Affine(), Projective())
     for key, family in TRANSFORMS.items():
         assert getattr(transforms, key) is family and issubclass(family, transforms.Transform) and family.__doc__
+
+
+MODULES = ["", ".composite", ".exponential", ".linear", ".nonlinear", ".protocol", ".rotations", ".volumetric"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of_the_documentation_hold(module):
+    names = {"torch": torch, "stn_cuda": stn_cuda}
+    done = doctest.testmod(importlib.import_module("stn_cuda.transforms" + module), extraglobs=names)
+    assert done.attempted and not done.failed
 
 
 def test_transforms_are_immutable():
