@@ -74,7 +74,7 @@ void check_transform(Random& random) {
   for (int64_t unit = 0; unit < units.count; ++unit) {
     const auto [n, location, count] = units.at(unit);
     cpu::TileOf<kDims, scalar_t> wide;
-    cpu::tile_coordinates<typename WideLanes<scalar_t>::value_t>(source, n, location, count, wide);
+    cpu::tile_coordinates(source, n, location, count, wide);
     static scalar_t gradient[cpu::kTile][kDims];
     for (int i = 0; i < count; ++i) {
       scalar_t one[kDims];
