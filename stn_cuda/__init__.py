@@ -1,4 +1,5 @@
 """A differentiable image sampler for PyTorch: ``grid_sample``, ``affine_grid`` and fused transforms on hand-written kernels."""
+from . import transforms
 from ._extension import _C
 from ._patch import patch
 from .functional import affine_grid, grid_sample, valid_mask
@@ -9,5 +10,5 @@ build_info = _C.build_info
 __version__ = build_info()["version"]
 __all__ = [
     "ThinPlateSplineBasis", "affine_grid", "affine_sample", "build_info", "flow_grid", "flow_sample", "grid_sample", "patch",
-    "projective_grid", "projective_sample", "thin_plate_spline_grid", "valid_mask",
+    "projective_grid", "projective_sample", "thin_plate_spline_grid", "transforms", "valid_mask",
 ]

@@ -45,7 +45,9 @@ def package() -> Path:
     (library,) = (BUILD / "emulated").glob("*.so")
     folder = BUILD / "emulated" / "stn_cuda"
     folder.mkdir(exist_ok=True)
-    for file in [*(ROOT / "stn_cuda").glob("*.py"), *(ROOT / "stn_cuda").glob("_C*.so"), library]:
+    source = ROOT / "stn_cuda"
+    packages = [init.parent for init in source.glob("*/__init__.py")]
+    for file in [*source.glob("*.py"), *source.glob("_C*.so"), *packages, library]:
         link = folder / file.name
         link.unlink(missing_ok=True)
         link.symlink_to(file)
