@@ -26,9 +26,9 @@ class AveragePool(nn.Module):
         self.size = tuple(size)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.dim() != len(self.size) + 2:
-            raise ValueError(
-                f"AveragePool: expected input of {len(self.size) + 2} axes for size {self.size}, got shape {tuple(input.shape)}")
+        axes, shape = len(self.size) + 2, tuple(input.shape)
+        if len(shape) != axes:
+            raise ValueError(f"AveragePool: expected input of {axes} axes for size {self.size}, got shape {shape}")
         for axis, out in enumerate(self.size, 2):
             if input.shape[axis] != out:
                 matrix = _averaging(input.shape[axis], out, input)

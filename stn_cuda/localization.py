@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from ._autograd import in_transform
 from ._average_pool import AveragePool, sizes_of
 from ._theta_head import Parameterized, ThetaHead, init_identity_
 
@@ -158,10 +160,22 @@ class ConvolutionalLocalization(Localization):
 
 
 class Localized(nn.Module):
-    """A module with localisation networks inside: what :func:`param_groups` looks for."""
+    """The base of modules with localisation networks inside: what :func:`param_groups` looks for, and the last theta."""
+
+    last_theta: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_theta = None  # detached, to look at; neither a parameter nor a buffer, so never a state
 
     def localization_networks(self) -> Iterable[nn.Module]:
-        raise NotImplementedError
+        """Those whose learning rate is the localisation's."""
+        return ()
+
+    def _keep(self, theta: Tensor) -> None:
+        # A tensor of torch.func must not outlive its transform, and an export or a trace has no attributes to set
+        if not in_transform() and not torch.compiler._is_exporting_flag and not torch.jit.is_tracing():
+            self.last_theta = theta.detach()
 
 
 def param_groups(model: nn.Module, lr: float, localization_lr_scale: float = 1.0) -> list[dict[str, Any]]:
