@@ -17,7 +17,7 @@ class MatrixTransform(Transform):
     ``ones``: the parameters that are 1 in the identity, where all others are 0.
     """
 
-    has_matrix = True
+    has_matrix: ClassVar[bool] = True
     dims: ClassVar[int] = 2
     num_params: ClassVar[int]
     ones: ClassVar[tuple[int, ...]] = ()

@@ -42,7 +42,9 @@ class Transform(ABC):
     Source: Jaderberg et al., Spatial Transformer Networks, 2015, section 3.2.
     """
 
-    has_matrix: bool = False
+    @property
+    def has_matrix(self) -> bool:
+        return False
 
     @property
     def name(self) -> str:
@@ -166,7 +168,7 @@ class Transform(ABC):
         raise self._refusal("matrix", "its maps are no matrices")
 
     def _from_matrix(self, matrix: Tensor) -> Tensor:
-        raise self._refusal("from_matrix", "its maps are no matrices")
+        raise NotImplementedError
 
     def _compose(self, theta_a: Tensor, theta_b: Tensor) -> Tensor:
         raise self._refusal("compose", "one map after another is no map of the family; Chain() applies both")
@@ -202,6 +204,8 @@ class Transform(ABC):
         return theta
 
     def _checked_matrix(self, matrix: Tensor) -> Tensor:
+        if not self.has_matrix:
+            raise self._refusal("from_matrix", "its maps are no matrices")
         matrix = self._checked_float("matrix", matrix)
         rows = self._matrix_rows()
         if matrix.dim() != 3 or tuple(matrix.shape[1:]) != (rows, self.dims + 1):
