@@ -1,16 +1,18 @@
 """What the modules that sample images have in common: a transform, the options of its sampler, and theta of the last call."""
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from . import _checks
 from ._average_pool import sizes_of
-from ._transform_names import as_transform
+from .fused import affine_sample
 from .localization import Localized
-from .transforms import Transform
+from .transforms import TRANSFORMS, Transform
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,18 +79,35 @@ class SamplingModule(Localized):
         theta, count = network(input), self.transform.num_params
         if not isinstance(theta, Tensor):
             raise TypeError(f"{type(self).__name__}: expected localization to return a Tensor, got {type(theta).__name__}")
-        if theta.dim() != 2 or theta.shape[1] != count:
-            raise ValueError(f"{type(self).__name__}: expected localization to return theta of shape (B, {count}) for "
+        batch = input.shape[0]
+        if theta.dim() != 2 or theta.shape[1] != count or (theta.shape[0] != batch and theta.shape[0] != 1):
+            raise ValueError(f"{type(self).__name__}: expected localization to return theta of shape ({batch}, {count}) for "
                              f"{self.transform.name}, got {tuple(theta.shape)}")
         return theta
 
     def _check_options(self) -> None:
-        """One pixel through the sampler: its own checks, at construction. A fill value by channel has these channels."""
-        fill, size = self.fill_value, (1,) * self.transform.dims
+        """At construction, by the sampler's own checks: one pixel through it. A fill value by channel has these channels."""
+        fill, dims = self.fill_value, self.transform.dims
         if isinstance(fill, Tensor):
             fill = torch.zeros(fill.shape[-1:], dtype=fill.dtype, device="cpu")
         channels = fill.numel() if isinstance(fill, Tensor) else 1
         is_complex = isinstance(fill, complex) or (isinstance(fill, Tensor) and fill.is_complex())
-        pixel = torch.zeros((1, channels, *size), dtype=torch.complex64 if is_complex else torch.float32, device="cpu")
-        theta = self.transform.identity(1, dtype=torch.float32, device="cpu")
-        self.transform.sample(pixel, theta, size, fill_value=fill, **self.options)
+        dtype = torch.complex64 if is_complex else torch.float32
+        pixel = torch.zeros((1, channels, *(1,) * dims), dtype=dtype, device="cpu")
+        affine_sample(pixel, torch.eye(dims, dims + 1, device="cpu")[None], fill_value=fill, **self.options)
+        if not self.transform.has_matrix:
+            self.transform._check_no_fused({"antialias": False, "gradient": "exact", **self.options})
+
+
+def as_transform(function: str, transform: Any) -> Transform:
+    """A transform as it is, or that of this name, made without arguments. Raises: TypeError, ValueError."""
+    if isinstance(transform, Transform):
+        return transform
+    if not isinstance(transform, str):
+        raise TypeError(f"{function}: expected transform to be a Transform or the name of one, got {type(transform).__name__}")
+    family = _checks.lookup(function, "transform", TRANSFORMS, transform)
+    try:
+        inspect.signature(family).bind()
+    except TypeError as error:
+        raise ValueError(f"{function}: expected transform to be an object, as {transform} needs arguments: {error}") from None
+    return family()

@@ -59,8 +59,8 @@ def test_every_width(transform, device):
 
 
 def test_the_papers_shapes():
-    widths = [(layer.in_features, layer.out_features) for layer in FullyConnectedLocalization(AFFINE, in_features=1764).modules()
-              if isinstance(layer, nn.Linear)]
+    layers = FullyConnectedLocalization(AFFINE, in_features=1764).modules()
+    widths = [(layer.in_features, layer.out_features) for layer in layers if isinstance(layer, nn.Linear)]
     assert widths == [(1764, 32), (32, 32), (32, 32), (32, 6)]
     shapes = [tuple(parameter.shape) for name, parameter in ConvolutionalLocalization(AFFINE, 1).named_parameters()
               if name.endswith("weight")]
