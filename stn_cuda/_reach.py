@@ -2,19 +2,20 @@
 transformation, ICCV 2019.
 
 The derivative of a bilinear sample sees the pixels next to its location only. Here the slope of the image at a location x is
-that of the plane that fits samples at x + o_k best, in the least-squares sense:
+that of the plane that fits samples at x + o_k and x - o_k best, in the least-squares sense:
 
-    slope_e = sum_k  B[e, k] * image(x + o_k),     B = (O O^T)^-1 O,     O[:, k] = o_k - mean of the offsets
+    slope_e = sum_k  B[e, k] * (image(x + o_k) - image(x - o_k)),     B = (2 O O^T)^-1 O,     O[:, k] = o_k
 
-with fixed offsets o_k in a disc (ball) of radius ``reach`` pixels of the input: a golden-angle spiral and its point
-reflection, so that their mean is 0 and no random number is drawn. The gradient by theta is that by the coordinates, grad_output
-times slope, taken through the map as always.
+with fixed offsets o_k in half of a disc (ball) of radius ``reach`` pixels of the input: a golden-angle spiral. No random number
+is drawn. A point and its reflection have the mean 0, so that the plane's height drops out. The gradient by theta is that by the
+coordinates, grad_output times slope, taken through the map as always.
 """
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -24,24 +25,37 @@ from . import _autograd, _fused_functions, _operators
 from ._extension import _C
 from ._operators import FusedOptions
 
+_FARTHEST = 2**31  # pixels: beyond any image
+
 
 @dataclass(frozen=True)
 class Offsets:
-    """In pixels of the input: ``points[k][e]``, and the weights of their samples in the slope, ``weights[e][k]``."""
+    """In pixels of the input: half of the ``points[k][e]``, the others opposite, and their ``weights[k][e]`` in the slope."""
 
     points: tuple[tuple[float, ...], ...]
     weights: tuple[tuple[float, ...], ...]
 
 
 def offsets(function: str, dims: int, reach: Any, samples: Any) -> Offsets:
-    if isinstance(reach, bool) or not isinstance(reach, (int, float)) or not 0 < reach < math.inf:
+    if isinstance(reach, bool) or not isinstance(reach, (int, float)) or not 0 < reach < _FARTHEST:
         raise ValueError(f"{function}(): expected reach to be a positive number of pixels, got {reach!r}")
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2 * dims or samples % 2:
         raise ValueError(f"{function}(): expected samples to be an even int of at least {2 * dims}, got {samples!r}")
-    half = [[reach * x for x in point] for point in _half_of_ball(dims, samples // 2)]
-    points = torch.tensor([*half, *([-x for x in point] for point in half)], dtype=torch.float64)
-    weights = torch.linalg.pinv(points)  # their mean is 0
-    return Offsets(tuple(map(tuple, points.tolist())), tuple(map(tuple, weights.tolist())))
+    points = _half_of_ball(dims, samples // 2)
+    axes = range(dims)
+    inverse = _inverse([[2 * sum(point[i] * point[j] for point in points) for j in axes] for i in axes])
+    weights = [[sum(row[j] * point[j] for j in axes) for row in inverse] for point in points]
+    return Offsets(
+        tuple(tuple(x * reach for x in point) for point in points), tuple(tuple(x / reach for x in row) for row in weights))
+
+
+def _inverse(matrix: list[list[float]]) -> list[list[float]]:
+    """Of a positive definite matrix, by Gauss and Jordan: in plain numbers, which a compiler takes for constants."""
+    rows = [[*row, *(float(i == j) for j in range(len(matrix)))] for i, row in enumerate(matrix)]
+    for k in range(len(rows)):
+        rows[k] = [x / rows[k][k] for x in rows[k]]
+        rows = [row if i == k else [x - row[k] * y for x, y in zip(row, rows[k])] for i, row in enumerate(rows)]
+    return [row[len(matrix):] for row in rows]
 
 
 def _half_of_ball(dims: int, count: int) -> list[tuple[float, ...]]:
@@ -49,11 +63,12 @@ def _half_of_ball(dims: int, count: int) -> list[tuple[float, ...]]:
     golden = (1 + math.sqrt(5)) / 2
     points: list[tuple[float, ...]] = []
     for k in range(count):
-        angle = 2 * math.pi * k / golden**2
         radius = ((k + 0.5) / count) ** (1 / dims)
-        if dims == 2:
+        if dims == 2:  # with its reflection a point takes two angles: half a turn has all of them
+            angle = math.pi * k / golden
             points.append((radius * math.cos(angle), radius * math.sin(angle)))
         else:  # z from 0 to 1 in another order than the radius, so that not all outer points are near one pole
+            angle = 2 * math.pi * k / golden**2
             z = (k * golden) % 1
             ring = math.sqrt(1 - z * z)
             points.append((radius * ring * math.cos(angle), radius * ring * math.sin(angle), radius * z))
@@ -63,10 +78,17 @@ def _half_of_ball(dims: int, count: int) -> list[tuple[float, ...]]:
 def sample(input: Tensor, theta: Tensor, fill: Tensor | None, options: FusedOptions, offsets: Offsets) -> Tensor:
     """The checked call: as ``_fused_functions.transform_sample``, with the linearised gradient of theta."""
     if _autograd.in_transform():
-        raise NotImplementedError('stn_cuda: gradient="linearized" has no forward mode and no torch.func transform')
+        _refuse_transform()
     if not (torch.is_grad_enabled() and theta.requires_grad):
         return _fused_functions.transform_sample(input, theta, fill, options)
+    if torch.jit.is_tracing() or torch.compiler._is_exporting_flag:  # which would record forward's operator, not the Function
+        raise NotImplementedError(
+            'stn_cuda: gradient="linearized" is lost in an exported or traced program; export under torch.no_grad()')
     return LinearizedSampleFunction.apply(input, theta, fill, options, offsets)
+
+
+def _refuse_transform(*_: Any) -> NoReturn:
+    raise NotImplementedError('stn_cuda: gradient="linearized" has no forward mode and no torch.func transform')
 
 
 class LinearizedSampleFunction(Function):
@@ -79,13 +101,32 @@ class LinearizedSampleFunction(Function):
         return _operators.transform_sample(input, theta, fill, options)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # [N, C, *size]
-        input, theta, fill = ctx.saved_tensors
-        by_input, by_theta, by_fill = ctx.needs_input_grad[:3]
-        exact = _operators.transform_gradients(grad_output, input, theta, fill, ctx.options, (by_input, False, by_fill))
-        gradient = _theta_gradient(grad_output, input, theta, fill, ctx.options, ctx.offsets) if by_theta else None
-        return exact[0], gradient, exact[2], None, None  # options, offsets
+        function = _autograd.differentiable(_gradients, OnceDifferentiableFunction.apply, _refuse_transform, grad_output)
+        gradients = function(grad_output, *ctx.saved_tensors, ctx.options, ctx.offsets, ctx.needs_input_grad[:3])
+        return *gradients, None, None  # options, offsets
+
+
+class OnceDifferentiableFunction(Function):
+    """The gradients with create_graph=True. torch's once_differentiable cuts them off the graph, and torch.autograd.grad would
+    leave out their share of a second derivative without a word."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor | None, ...]:
+        return _gradients(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> NoReturn:
+        raise NotImplementedError('stn_cuda: gradient="linearized" is differentiable once; use gradient="exact"')
+
+
+def _gradients(
+    grad_output: Tensor, input: Tensor, theta: Tensor, fill: Tensor | None, options: FusedOptions, offsets: Offsets,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, ...]:
+    by_input, by_theta, by_fill = wanted
+    exact = _operators.transform_gradients(grad_output, input, theta, fill, options, (by_input, False, by_fill))
+    return exact[0], _theta_gradient(grad_output, input, theta, fill, options, offsets) if by_theta else None, exact[2]
 
 
 def _theta_gradient(
@@ -97,17 +138,19 @@ def _theta_gradient(
     grad_output = grad_output.to(theta.dtype)
     batch, _, *size = grad_output.shape
     grad_grid = grad_output.new_zeros(batch, *size, len(size))
-    for k, point in enumerate(offsets.points):
-        moved = _moved(theta, point, of_grid)
-        along = (_operators.transform_sample(input, moved, fill, options) * grad_output).sum(1)  # over channels
-        for e, weights in enumerate(offsets.weights):
-            grad_grid[..., e].add_(along, alpha=weights[k])
+    for point, weights in zip(offsets.points, offsets.weights):
+        ahead, behind = (
+            _operators.transform_sample(input, _moved(theta, to, of_grid), fill, options)
+            for to in (point, [-x for x in point]))
+        along = (ahead.sub_(behind) * grad_output).sum(1)  # over channels; the difference first: a constant cancels in it
+        for e, weight in enumerate(weights):
+            grad_grid[..., e].add_(along, alpha=weight)
     if theta.shape[0] == 1:  # shared by all images
         grad_grid = grad_grid.sum(0, keepdim=True)
     return _operators.transform_grid_backward(grad_grid, theta, None, of_grid).to(given)
 
 
-def _moved(theta: Tensor, point: tuple[float, ...], options: _operators.GridOptions) -> Tensor:
+def _moved(theta: Tensor, point: Sequence[float], options: _operators.GridOptions) -> Tensor:
     """theta whose coordinates are ``point`` pixels further on."""
     transform, _, in_size, _, align_corners = options
     moved = theta.clone()

@@ -53,9 +53,10 @@ def affine_sample(
         gradient: how the gradient of ``theta`` is computed. ``"exact"``: the derivative. ``"linearized"``: from a plane through
             ``samples`` samples within ``reach`` of each location (Jiang et al., 2019), which is not 0 where the pixels next to
             a location are alike but those farther off aren't. The output and the gradient of ``input`` are the same. It is
-            differentiable once, in plain calls and not inside torch.func's transforms.
-        reach: in pixels of ``input``; for ``"linearized"``.
-        samples: at least as many as the image has axes and even, for ``"linearized"``. Each costs a forward.
+            differentiable once, in plain and compiled calls; a second derivative, torch.func's transforms, forward mode and
+            exported programs are refused.
+        reach: in pixels of ``input``, or with ``antialias`` of the smaller copy that is sampled; for ``"linearized"``.
+        samples: even, at least twice as many as the image has axes; for ``"linearized"``. Each costs a forward in the backward.
 
     Returns:
         ``(N, C, *size)`` in the dtype and memory format of ``input``, as :func:`grid_sample`.

@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from antialiasing import SAMPLERS, THETAS, antialiased, definition, randn, rotation, scaling, squared
 from tolerances import EXACT, PARITY
-from torch.autograd import gradcheck, gradgradcheck
 
 import stn_cuda
 from benchmarks.antialias import IMAGES, area_exact, errors, images
-from stn_cuda import reference
 
 pytestmark = pytest.mark.usefixtures("sums_in_order")
 
 DOUBLE = PARITY[torch.float64]
-SAMPLERS = {"affine": stn_cuda.affine_sample, "projective": stn_cuda.projective_sample}
-antialiased = partial(stn_cuda.affine_sample, antialias=True)
-
-
-def randn(*shape, dtype=torch.float64, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
-def squared(theta):
-    """An affine theta (N, d, d + 1) as a homography."""
-    last = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)[-1:]
-    return torch.cat([theta, last.expand(theta.shape[0], 1, -1)], 1)
-
-
-def scaling(*scales, shift=0.0, dtype=torch.float32):
-    theta = torch.cat([torch.diag(torch.tensor(scales)), torch.full((len(scales), 1), shift)], 1)
-    return theta[None].to(dtype)
-
-
-def rotation(degrees, dtype=torch.float32):
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return torch.tensor([[[c, -s, 0.0], [s, c, 0.0]]], dtype=dtype)
 
 
 # ---- what it is for -----------------------------------------------------------------------------------------------------
@@ -87,46 +62,6 @@ def test_a_constant_image_stays_constant(sizes, out, align_corners, device):
 
 
 # ---- the definition -----------------------------------------------------------------------------------------------------
-
-def position(theta, pixel, size, in_size, align_corners):
-    """The pixel (x, y[, z]) of the input that the output's pixel is mapped to, of one theta (d + 1, d + 1)."""
-    out, lengths = (torch.tensor([*reversed(values)], dtype=theta.dtype) for values in (size, in_size))
-    extent = out - int(align_corners)
-    normalized = torch.where(extent > 0, (2 * pixel - (out - 1)) / extent.clamp(min=1), 0.0)
-    *rows, w = theta @ torch.cat([normalized, torch.ones(1, dtype=theta.dtype)])
-    return torch.stack(rows) / w * (lengths - int(align_corners)) / 2 + (lengths - 1) / 2
-
-
-def definition(input, theta, size, mode, padding_mode, align_corners):
-    """From the formula of docs/antialias.md, for sizes that are powers of 2: a loop over images and levels."""
-    dims, in_size, outputs = len(size), input.shape[2:], []
-    pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
-    ticks = torch.meshgrid(*[torch.arange(n, dtype=theta.dtype) for n in size], indexing="ij")
-    pixels = torch.stack([*reversed(ticks)], -1).reshape(-1, dims)
-    for image, matrix in zip(input.split(1), theta, strict=True):
-        to_input = partial(position, matrix, size=size, in_size=in_size, align_corners=align_corners)
-        jacobian = torch.vmap(torch.func.jacrev(to_input))(pixels)
-        s = (jacobian.square().sum((1, 2)) / dims).sqrt()
-        lod = torch.where(s > 1, s, 1.0).log2().clamp(max=math.log2(max(in_size)))
-        at = torch.vmap(to_input)(pixels)[None]
-        output = reference.grid_sample(image, at, mode, padding_mode, coordinates="pixel") * (1 - lod).clamp(min=0)
-        level, whole = image, torch.tensor([*reversed(in_size)])
-        for number in range(1, int(math.log2(max(in_size))) + 1):
-            samples = []
-            for half in itertools.product((-0.25, 0.25), repeat=dims):
-                at = torch.vmap(to_input)(pixels + torch.tensor(half, dtype=theta.dtype))
-                at = ((at + 0.5) * torch.tensor([*reversed(level.shape[2:])]) / whole - 0.5)[None]
-                samples.append(reference.grid_sample(level, at, mode, padding_mode, coordinates="pixel"))
-            output = output + sum(samples) / len(samples) * (1 - (lod - number).abs()).clamp(min=0)
-            level = pool(level, [min(2, n) for n in level.shape[2:]])
-        outputs.append(output.reshape(1, -1, *size))
-    return torch.cat(outputs)
-
-
-THETAS = {2: [[[0.9, 0.2, 0.1], [-0.3, 0.8, -0.07], [0.15, -0.1, 1.1]],
-              [[0.33, 0.04, 0.3], [0.05, -0.4, 0.1], [0.0, 0.2, 0.9]]],
-          3: [[[0.8, 0.2, 0.1, 0.1], [-0.1, 0.9, 0.3, 0.0], [0.0, 0.1, 0.7, -0.1], [0.1, -0.1, 0.2, 1.1]]]}  # fmt: skip
-
 
 @pytest.mark.parametrize("align_corners", (False, True), ids=("edges", "centres"))
 @pytest.mark.parametrize("padding_mode", ("zeros", "border", "circular", ("border", "zeros")), ids=str)
@@ -184,100 +119,6 @@ def test_projective_of_an_affine_matrix_is_affine(align_corners, device):
     affine = stn_cuda.affine_sample(input, theta, **options)
     DOUBLE.assert_close(stn_cuda.projective_sample(input, squared(theta), **options), affine)
     DOUBLE.assert_close(stn_cuda.projective_sample(input, -3 * squared(theta), **options), affine)
-
-
-# ---- derivatives --------------------------------------------------------------------------------------------------------
-
-def smooth_tensors(transform, in_size, size, align_corners, device):
-    """input and theta with no coordinate of any level, and no level of detail, within 0.002 of a kink."""
-    dims = len(size)
-    for seed in range(5000):
-        theta = (torch.eye(dims, dims + 1, dtype=torch.float64) + 0.2 * randn(2, dims, dims + 1, seed=seed)) * 0.9
-        last = torch.eye(dims + 1, dtype=torch.float64)[-1] + 0.1 * randn(2, 1, dims + 1, seed=seed + 10**6)
-        whole = torch.cat([theta, last], 1) if transform == "projective" else squared(theta)
-        if all(distance_from_kinks(matrix, in_size, size, align_corners) > 0.002 for matrix in whole):
-            given = whole if transform == "projective" else theta
-            return randn(2, 1, *in_size, seed=seed).to(device).requires_grad_(), given.to(device).requires_grad_()
-    raise AssertionError("no theta found")
-
-
-def distance_from_kinks(matrix, in_size, size, align_corners):
-    to_input = partial(position, matrix, size=size, in_size=in_size, align_corners=align_corners)
-    ticks = torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in size], indexing="ij")
-    pixels = torch.stack([*reversed(ticks)], -1).reshape(-1, len(size))
-    jacobian = torch.vmap(torch.func.jacrev(to_input))(pixels)
-    lod = (jacobian.square().sum((1, 2)) / len(size)).log2() / 2
-    if not lod.min() > 0 or not lod.max() < math.ceil(math.log2(max(in_size))):
-        return 0.0
-    kinks, lengths = [lod, torch.vmap(to_input)(pixels)], list(in_size)
-    while max(lengths) > 1:
-        whole, reduced = (torch.tensor([*reversed(values)]) for values in (in_size, lengths))
-        for half in itertools.product((-0.25, 0.25), repeat=len(size)):
-            kinks.append((torch.vmap(to_input)(pixels + torch.tensor(half)) + 0.5) * reduced / whole - 0.5)
-        lengths = [(n + 1) // 2 for n in lengths]
-    return min((values - values.round()).abs().min().item() for values in kinks)
-
-
-DERIVED = [("affine", (7, 6), (2, 2)), ("projective", (6, 8), (2, 2)), ("affine", (3, 4, 3), (1, 2, 1)),
-           ("projective", (4, 3, 4), (1, 1, 2))]
-
-
-@pytest.mark.parametrize("align_corners", (False, True), ids=("edges", "centres"))
-@pytest.mark.parametrize("transform, in_size, size", DERIVED, ids=str)
-def test_gradcheck(transform, in_size, size, align_corners, device):
-    leaves = smooth_tensors(transform, in_size, size, align_corners, device)
-    function = partial(SAMPLERS[transform], size=size, padding_mode="border", align_corners=align_corners, antialias=True)
-    assert gradcheck(function, leaves)
-    assert gradgradcheck(function, leaves)
-
-
-def test_the_level_of_detail_has_a_gradient(device):
-    """The mean around the centre of a bright square is less the more it covers, though no sample's position matters."""
-    image = torch.zeros(1, 1, 64, 64, device=device)
-    image[..., 24:40, 24:40] = 1.0
-    theta = (3.1 * torch.eye(2, 3, device=device)[None]).requires_grad_()
-    antialiased(image, theta, (5, 5))[..., 2, 2].sum().backward()
-    assert theta.grad[0, 0, 0] < 0 and theta.grad[0, 1, 1] < 0
-
-
-NOT_FINITE = {"zeros": 0.0, "nan": math.nan, "inf": math.inf, "largest": 3e38, "small": 1e-30}
-
-
-@pytest.mark.parametrize("padding_mode", ("zeros", "border"))
-@pytest.mark.parametrize("transform", SAMPLERS)
-@pytest.mark.parametrize("name", NOT_FINITE)
-def test_a_theta_without_coordinates_is_sampled_as_ever(name, transform, padding_mode, device):
-    """And what the plain call has a finite gradient of has one."""
-    rows = 2 if transform == "affine" else 3
-    theta = torch.full((1, rows, 3), NOT_FINITE[name], device=device)
-    image, results = randn(1, 1, 9, 9, dtype=torch.float32).to(device), []
-    for antialias in (False, True):
-        leaves = image.clone().requires_grad_(), theta.clone().requires_grad_()
-        output = SAMPLERS[transform](*leaves, (5, 5), padding_mode=padding_mode, antialias=antialias)
-        results.append([output, *torch.autograd.grad(output.sum(), leaves)])
-    EXACT.assert_close(results[1][0], results[0][0])
-    for plain, ours in zip(*results, strict=True):
-        assert ours.isfinite().all() or not plain.isfinite().all()
-
-
-@pytest.mark.parametrize("scale", (1.0, 1e-6, 1e20))
-def test_gradients_are_finite_at_a_horizon(scale, device):
-    """w is 0 at some pixels and near it at others."""
-    theta = scale * torch.tensor([[[1.0, 0, 0], [0, 1, 0], [2, 1, 0.5]]], device=device)
-    leaves = randn(1, 1, 16, 16, dtype=torch.float32).to(device).requires_grad_(), theta.requires_grad_()
-    for size in ((4, 4), (5, 5), (8, 16)):
-        output = stn_cuda.projective_sample(*leaves, size, antialias=True)
-        for result in (output, *torch.autograd.grad(output.sum(), leaves)):
-            assert result.isfinite().all()
-
-
-def test_a_nan_pixel_reaches_only_the_pixels_that_cover_it(device):
-    image = torch.zeros(1, 1, 16, 16, device=device)
-    image[..., 3, 3] = math.nan
-    identity = scaling(1.0, 1.0).to(device)
-    EXACT.assert_close(antialiased(image, identity), stn_cuda.affine_sample(image, identity), equal_nan=True)
-    reduced = antialiased(image, identity, (4, 4))
-    assert reduced[..., 0, 0].isnan().all() and not reduced[..., 2:, :].isnan().any() and not reduced[..., 2:].isnan().any()
 
 
 # ---- tensors ------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from torch import Tensor
 import stn_cuda
 
 pytest.importorskip("tqdm", reason="the benchmark shows its progress with tqdm")
-from benchmarks import bench_sampler, cases, passes, timing
+from benchmarks import alignment, bench_sampler, cases, passes, timing
 
 TINY = cases.Workload("tiny bilinear", (2, 3, 5, 6), (4, 3), cases.affine, padding_mode="border", align_corners=True)
 TINY_VOLUME = cases.Workload("tiny volume", (1, 2, 4, 5, 6), (3, 2, 2), cases.flow)
@@ -255,3 +255,33 @@ def test_only_selects_by_name(run: Run, capsys: pytest.CaptureFixture[str]) -> N
 def test_bad_arguments_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         bench_sampler.parse(arguments)
+
+
+# Alignment
+
+
+def test_the_linearised_gradient_aligns_what_the_exact_one_does_not(
+    tmp_path: Path, keep_thread_count: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A square 1.4 times its size away, where nothing overlaps."""
+    arguments = "--tasks translation --displacements 1.4 --directions 4 --steps 60 --output".split()
+    assert alignment.main([*arguments, str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "alignment.json").read_text())["rows"]
+    success = {row["method"]: row["success"] for row in rows}
+    assert success["exact"] == [0]
+    assert success["reach 8 px, 8 samples"] == success["reach 16 to 1 px, 8 samples"] == [1]
+    assert (tmp_path / "alignment.md").read_text() in capsys.readouterr().out
+
+
+def test_tables_of_alignment_in_the_docs_are_those_of_the_committed_results() -> None:
+    committed = (alignment.RESULTS / "alignment.md").read_text().splitlines()
+    methods = tuple(f"| {method.words} |" for method in alignment.METHODS)
+    docs = (Path(__file__).parents[1] / "docs").glob("*.md")
+    quoted = [line for path in docs for line in path.read_text().splitlines() if line.startswith(methods)]
+    assert quoted and set(quoted) <= set(committed)
+
+
+def test_committed_results_of_alignment_are_written_from_their_figures() -> None:
+    written = json.loads((alignment.RESULTS / "alignment.json").read_text())
+    rows = [alignment.Row(**row) for row in written["rows"]]
+    assert alignment.markdown(written["header"], rows) == (alignment.RESULTS / "alignment.md").read_text()

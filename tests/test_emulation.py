@@ -33,7 +33,7 @@ ONE_SWITCH = ("fuzz", "large", "orders", "mapping")  # these ask nothing of the 
 ARRAYS = (  # of fuzz.cpp's calls, by their names there
     *("input", "grid", "output", "grad_output", "grad_input", "grad_grid", "tangent_input", "tangent_grid"),
     *("fill", "tangent_fill", "fill_weight", "grad_fill", "grad_grad_output", "scratch"),
-    *("theta", "affine_grid", "partial", "grad_theta"),
+    *("theta", "tangent_theta", "flow", "tangent_flow", "transform_grid", "partial", "grad_theta", "grad_flow"),
 )
 FUZZED_CALLS = 5000
 
@@ -165,7 +165,7 @@ def test_promised_results_have_the_same_bits_in_any_order(folder: Path) -> None:
         "grad_input, by atomics",
         "second grad_input, by atomics",
     }
-    assert len(lines) == 10 and all((promise == "promised") == (differ == "0") for _, promise, differ, _ in lines), output
+    assert len(lines) == 13 and all((promise == "promised") == (differ == "0") for _, promise, differ, _ in lines), output
 
 
 @pytest.mark.parametrize("program", ("large", "mapping"))

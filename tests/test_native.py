@@ -61,19 +61,29 @@ def test_sixteen_bit_floats_round_as_their_formats_say(tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_the_search_for_a_pixels_readers_finds_each_once(tmp_path: Path) -> None:
+    """core/gather.h against all locations, for thetas of every kind: regular, singular, huge, not finite, with a horizon."""
+    checked = ["-O1", "-fsanitize=bounds,signed-integer-overflow,float-cast-overflow", "-fno-sanitize-recover=all"]
+    output = build_and_run("gather.cpp", checked, tmp_path)  # AddressSanitizer doubles it; fuzz.cpp has the kernels under it
+    checks = re.search(r"(\d+) checks passed", output)
+    assert checks and int(checks[1]) > 500_000, output
+
+
+@needs_compiler
 def test_units_of_work_own_every_element_once(tmp_path: Path) -> None:
     assert "checks passed" in build_and_run("cpu_partition.cpp", ["-O1", *SANITIZERS], tmp_path)
 
 
 @needs_compiler
 @pytest.mark.parametrize("width", VECTORS)
-def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ("wide_core.cpp", "wide_transform.cpp"))
+def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(program: str, width: int, tmp_path: Path) -> None:
     if os.uname().machine != "x86_64" and width != 16:
         pytest.skip("vectors of this width are x86-64's")
     if {16: 1, 32: 2, 64: 3}[width] > instruction_sets():
         pytest.skip(f"this machine has no vectors of {width} bytes")
     flags = ["-O2", "-ffp-contract=off", f"-DSTN_VECTOR_BYTES={width}", *VECTORS[width]]
-    assert "checks passed" in build_and_run("wide_core.cpp", flags, tmp_path)
+    assert "checks passed" in build_and_run(program, flags, tmp_path)
 
 
 @needs_nvcc

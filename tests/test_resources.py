@@ -7,7 +7,7 @@ import re
 import pytest
 import resources
 
-PARAMS = "NS_12SampleParamsILi{dims}E{dtype}{index}NS_10GridSourceILi{dims}E{source}{index}EEEEEEvT1_"
+PARAMS = "NS_12SampleParamsILi{dims}E{dtype}{index}NS_{source}ILi{dims}E{computed}{index}EEEEEEvT1_"
 BACKWARD = "_ZN3stn4cuda27grid_sample_backward_kernelILNS_17InterpolationModeE{mode}E{padding}" + PARAMS
 FIXED, RUNTIME = "NS_7PaddingILNS_11PaddingModeE1EEE", "NS_14RuntimePaddingE"
 
@@ -24,8 +24,9 @@ ptxas info    : Used 38 registers, used 0 barriers, 8 bytes cumulative stack siz
 """
 
 
-def symbol(mode: int = 0, padding: str = FIXED, dims: int = 2, dtype: str = "f", index: str = "i") -> str:
-    return BACKWARD.format(mode=mode, padding=padding, dims=dims, dtype=dtype, index=index, source="d" if dtype == "d" else "f")
+def symbol(mode: int = 0, padding: str = FIXED, dims: int = 2, dtype: str = "f", index: str = "i", source: str = "Grid") -> str:
+    name, computed = f"{len(source) + 6}{source}Source", "d" if dtype == "d" else "f"
+    return BACKWARD.format(mode=mode, padding=padding, dims=dims, dtype=dtype, index=index, source=name, computed=computed)
 
 
 def read(name: str = symbol(), dtype: str = "float", *, frame=0, stores=0, loads=0, registers=40) -> list[resources.Usage]:
@@ -39,7 +40,14 @@ def read(name: str = symbol(), dtype: str = "float", *, frame=0, stores=0, loads
         (symbol(), "backward 2-D bilinear border, 32 bits"),
         (symbol(2, RUNTIME, 3, "NS_4HalfE", "l"), "backward 3-D bicubic any padding, 64 bits"),
         (symbol(1, RUNTIME, 1, "NS_8BFloat16E", "l"), "backward 1-D nearest any padding, 64 bits"),
-        ("_ZN3stn4cuda22affine_grid_sum_kernelINS_16AffineGridParamsILi3EflEEEEvT_", "affine grid backward, sum 3-D, 64 bits"),
+        (symbol(source="Transform"), "backward of transforms 2-D bilinear border, 32 bits"),
+        ("_ZN3stn4cuda24gather_grad_input_kernelILNS_17InterpolationModeE2ENS_12SampleParamsILi3ENS_4HalfElNS_15TransformSourceILi3E"
+         "flEEEEEEvT0_", "gather backward 3-D bicubic any padding, 64 bits"),
+        ("_ZN3stn4cuda21transform_grid_kernelINS0_19TransformGridParamsILi3EdlEEEEvT_", "transform grid 3-D, 64 bits"),
+        ("_ZN3stn4cuda30transform_grid_backward_kernelINS0_19TransformGridParamsILi2ENS_8BFloat16EiEEEEvT_",
+         "transform grid backward 2-D, 32 bits"),
+        ("_ZN3stn4cuda16theta_sum_kernelILi2EfEEvNS_9TransformIXT_ENS_10AccumulateINSt12remove_constIT0_E4typeEE4typeElEEPS5_l",
+         "theta sums 2-D, 64 bits"),
         ("_ZN3stn4cuda24sorted_grad_input_kernelILNS_17InterpolationModeE0ELb1ENS_12SampleParamsILi2EflNS_10GridSourceILi2EflEEEEE"
          "EvT1_NS0_15SortedLocationsINS7_7index_tEEEi", "sorted backward of the backward 2-D bilinear any padding, 64 bits"),
         ("_ZN3stn4cuda19location_key_kernelILNS_17InterpolationModeE2ENS0_9KeyParamsILi3EdiEEEEvT0_i",
@@ -87,8 +95,9 @@ def test_a_limit_with_an_exception_says_why_and_the_last_one_fits_all() -> None:
 
 
 def test_the_table_has_a_row_a_kernel_and_a_column_a_dtype() -> None:
-    text = resources.markdown([*read(frame=8), *read(dtype="half", registers=44), *read(registers=42)], "nvcc 13.0")
+    text = resources.markdown([*read(frame=8), *read(dtype="half", registers=44), *read(registers=42), *read(symbol(source="Transform"))], "nvcc 13.0")
     assert "| kernel | float | half |" in text
+    assert "## backward of transforms" in text
     assert "| 2-D bilinear border, 32 bits | 40 to 42, 8 frame, 2048 shared | 44, 2048 shared |" in text
     assert "`^sorted`" in text and "nvcc 13.0" in text
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from routed import tangents
 from test_operators import CHECKS, MASKS
-from tolerances import EXACT
+from tolerances import EXACT, PARITY
 from warps import KINDS, Warp
 
 import stn_cuda
@@ -61,14 +61,19 @@ def test_output_mask_leaves_out_what_is_not_wanted_and_changes_nothing_else(kind
 @pytest.mark.parametrize("padding_mode", ("zeros", "reflection"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_flow_is_deterministic_on_demand_and_theta_always(kind, padding_mode, device):
-    """The same bits twice; with many locations to a pixel."""
+    """The same bits twice, and the right ones; with many locations to a pixel."""
     warp = Warp(kind, 2, "bilinear", padding_mode)
     input, parameters, size = warp.tensors(device, torch.float32, in_size=(3, 4), size=(31, 33))
     (grad_output,) = tangents([torch.empty(2, 3, *size, device=device)])
+    options = warp.operator_options(size)
     results = [ops.transform_sample_backward(
-        grad_output, input, parameters, *warp.operator_options(size), [True, True, False], kind == "flow") for _ in range(2)]
-    for one, other in zip(*results, strict=True):
-        assert one is None or torch.equal(one, other)
+        grad_output, input, parameters, *options, [True, True, False], kind == "flow")[:2] for _ in range(2)]
+    leaves = [tensor.double().requires_grad_() for tensor in (input, parameters)]
+    expected = torch.autograd.grad(warp.judge(size)(*leaves), leaves, grad_output.double())
+    for one, other, exact in zip(*results, expected, strict=True):
+        assert torch.equal(one, other)
+        scale = exact.abs().max()
+        PARITY[torch.float32].assert_close(one / scale, (exact / scale).float())
 
 
 @pytest.mark.parametrize("kind", KINDS)

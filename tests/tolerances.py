@@ -40,6 +40,19 @@ def parity(mode: str, dtype: torch.dtype) -> Tolerance:
     return Tolerance(max(BICUBIC_FLOAT32.rtol, PARITY[dtype].rtol), BICUBIC_FLOAT32.atol, BICUBIC_FLOAT32.reason)
 
 
+# In float32 pixels up to 30 are sampled with an error of a few eps of them, 1e-5; over a reach of 0.3 pixels that is a slope of
+# 3e-5, of which the gradient sums up to 120 with both signs, each times half the width, 6: 3e-5 * 6 * sqrt(120) is 2e-3.
+LINEARIZED = {
+    torch.float64: PARITY[torch.float64],
+    torch.float32: Tolerance(3e-6, 2e-3, "the rounding of samples, divided by their distance; gradients are about 50 here"),
+}
+
+# The share by which such a gradient of pixels of about 1 changes when 1024 is added to them: float32's steps are 2**-13 there.
+RAISED_BY_1024 = 2**-13
+
+# Nearest reads a pixel for all locations within half a pixel: of the slope over a reach of 3 pixels that may be this share.
+NEAREST_SLOPE = 0.05
+
 # A grid is ``points`` at the control points. Positions to 1e-5 are 0.005 pixels at width 1024; the system is solved in float64.
 AT_CONTROL_POINTS = {
     torch.float64: Tolerance(0, 1e-12, "the rounding of a well-spaced system's solution"),

@@ -34,9 +34,11 @@ FLAGS = ["-std=c++17", SANITIZERS, "-fno-sanitize-recover=all", "-pthread"]
 # check -> what it compiles of the mutant, what of that is compiled once beside, and the commands it runs
 SOURCES = {
     **{f"kernels_{dims}d": EMULATION / "test/few_kernels.cu" for dims in (2, 3)},
+    "gather": NATIVE / "gather.cpp",
     "kinks": NATIVE / "kinks.cpp",
     "mapping": EMULATION / "test/mapping.cpp",
     "storage": NATIVE / "storage.cpp",
+    "wide_transform": NATIVE / "wide_transform.cpp",
 }
 FUZZED_CALLS = "1000"
 RUNS = {"kernels_2d": [["fuzz", FUZZED_CALLS], ["large"]], "kernels_3d": [["fuzz", FUZZED_CALLS]]}

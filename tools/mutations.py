@@ -24,33 +24,102 @@ class Mutation:
         return self.old.join(parts[: self.nth]) + self.new + self.old.join(parts[self.nth :])
 
 
-AFFINE, COORDINATES, PADDING, INTERPOLATION = (
-    "core/affine_grid.h",
-    "core/coordinates.h",
-    "core/padding.h",
-    "core/interpolation.h",
-)
+TRANSFORM, GATHER, COORDINATES = "core/transform.h", "core/gather.h", "core/coordinates.h"
+PADDING, INTERPOLATION, ARRAYS = "core/padding.h", "core/interpolation.h", "core/arrays.h"
 STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "core/source.h", "core/params.h", "core/storage.h"
-AFFINE_KERNELS, KERNELS = "cuda/affine_grid_kernels.cuh", "cuda/sample_kernels.cuh"
+GRID_KERNELS, THETA_KERNELS = "cuda/transform_grid_kernels.cuh", "cuda/theta_kernels.cuh"
+GATHER_KERNELS, KERNELS, CPU_TRANSFORM = "cuda/gather_kernels.cuh", "cuda/sample_kernels.cuh", "cpu/transform.inl"
 REDUCE, FILL = "cuda/reduce.cuh", "core/fill.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
 BINS, LOCATION_SORT = "core/bins.h", "cuda/location_sort.h"
+TRANSFORM_LAUNCHERS = "cuda/transform_launchers.cuh"
 SORTED_KERNELS, SORTED_LAUNCHERS = "cuda/sorted_kernels.cuh", "cuda/sorted_launchers.cuh"
 SIGN_OF_ZERO = "equivalent: the positions that it changes are clamped to an edge, where the slope is 0 of either sign"
 
 MUTATIONS = [
-    Mutation(AFFINE, "2 * i - (size - 1)", "2 * i - size", "base coordinate half a pixel off"),
-    Mutation(AFFINE, "align_corners ? size - 1 : size", "align_corners ? size : size - 1", "align_corners the other way round"),
-    Mutation(AFFINE, "extent > 0 ?", "extent >= 0 ?", "no guard of an axis without extent"),
-    Mutation(AFFINE, "    row /= size[e];\n", "", "z is y", "kernels_3d"),
-    Mutation(AFFINE, "location - row * size[0]", "location", "x counts on over rows"),
-    Mutation(AFFINE, "j <= kDims; ++j) coordinate", "j < kDims; ++j) coordinate", "no translation"),
-    Mutation(AFFINE, "j <= kDims; ++j) sum", "j < kDims; ++j) sum", "no gradient of the translation"),
+    Mutation(TRANSFORM, "scalar_t(2 * i - (size[e] - 1))", "scalar_t(2 * i - size[e])", "positions half a pixel off"),
+    Mutation(TRANSFORM, "      rest = next;\n", "", "z is y", "kernels_3d"),
+    Mutation(TRANSFORM, "position_on(e, rest - next * size[e])", "position_on(e, rest)", "x counts on over rows"),
+    Mutation(TRANSFORM, "value_t sum = broadcast<value_t>(entry[e][kDims]);", "value_t sum{};", "no translation"),
     Mutation(
-        AFFINE, "e * theta_stride[1] + j * theta_stride[2]", "e * theta_stride[2] + j * theta_stride[1]", "theta transposed"
+        TRANSFORM, "      sum[e * (kDims + 1) + kDims] +=", "      if (e < 0) sum[0] +=", "no gradient of the translation"
     ),
-    Mutation(AFFINE, "theta[n * theta_stride[0] + ", "theta[", "every image has the first theta"),
-    Mutation(AFFINE, "grad_theta[n * kEntries + i]", "grad_theta[n + i]", "gradients of theta overlap"),
+    Mutation(TRANSFORM, "e * stride[1] + j * stride[2]", "e * stride[2] + j * stride[1]", "theta transposed"),
+    Mutation(TRANSFORM, "from[n * stride[0] + ", "from[", "every image has the first theta"),
+    Mutation(TRANSFORM, "grad_theta[(n * rows + e)", "grad_theta[(n + e)", "gradients of theta overlap"),
+    Mutation(TRANSFORM, "sum[i] * double(unit[e][j])", "sum[i]", "theta's gradient in pixels"),
+    Mutation(TRANSFORM, "if (e < rows) {", "{", "a row of w's gradient that affine has no room for"),
+    Mutation(
+        TRANSFORM,
+        "const scalar_t t_w = w_row ? tangent.row(kDims, position)",
+        "const scalar_t t_w = w_row ? scalar_t(0)",
+        "w has no tangent",
+    ),
+    Mutation(TRANSFORM, "result[kDims] -= result[e]", "result[kDims] += result[e]", "sign of the gradient of w's row"),
+    Mutation(TRANSFORM, "result[e] = -each * t_w;", "result[e] = each * t_w;", "sign of a second gradient of theta"),
+    Mutation(TRANSFORM, "scalar_t(2) * row(e, position) * t_w", "row(e, position) * t_w", "second gradient of w's row"),
+    Mutation(TRANSFORM, "gradient[e] * unit[e][e]);", "gradient[e]);", "a flow's gradient in pixels"),
+    Mutation(TRANSFORM, "second ? scalar_t(0) : ", "", "a flow has a second derivative"),
+    Mutation(TRANSFORM, "(w < kLeastW) & (w > -kLeastW)", "(w < kLeastW)", "nothing behind the horizon"),
+    Mutation(GATHER, "at - kReach, size", "at + kReach, size", "a pixel's readers on one side alone"),
+    Mutation(GATHER, "Interpolation<kMode>::kRadius", "1", "bicubic reads no farther than bilinear"),
+    Mutation(GATHER, "scalar_t(2e-6)", "scalar_t(0)", "bounds not loosened by their rounding", "gather"),
+    Mutation(GATHER, "axis.ends_read_beyond && is_last)", "false)", "the last pixel has a bound outwards"),
+    Mutation(GATHER, "const int sides = map.w_row ? 2 : 1;", "const int sides = 1;", "no locations behind the horizon"),
+    Mutation(
+        GATHER, "if (!is_on_side(map, sign, at)) continue;", "", "locations found from both sides of the horizon", "gather"
+    ),
+    Mutation(
+        GATHER, "    if (!(magnitude(a) + magnitude(rest) < scalar_t(INFINITY))) return;\n", "", "overflow as a bound", "gather"
+    ),
+    Mutation(
+        GATHER, "to_index<index_t>(axis.last)", "static_cast<index_t>(axis.size) - 1", "an end that no float names", "gather"
+    ),
+    Mutation(GATHER, "y += y_step", "y += 1", "lanes share no rows"),
+    Mutation(
+        GATHER,
+        "bool shares_rows = rows.length() >= lanes",
+        "bool shares_rows = true",
+        "lanes share rows, however few",
+        "gather",
+        1,
+        "equivalent: only slower, since lanes without a row do nothing",
+    ),
+    Mutation(GATHER, "+ (shares_rows ? 0 : lane)", "", "lanes share no columns"),
+    Mutation(GATHER, "one * rest + two * other_rest", "one * rest - two * other_rest", "an elimination of the wrong sign"),
+    Mutation(CPU_TRANSFORM, "index[0] = 0;", "", "rows of a tile go on behind their end", "wide_transform"),
+    Mutation(
+        CPU_TRANSFORM, "++index[e] == transform.size[e]", "++index[e] > transform.size[e]", "a row too many", "wide_transform"
+    ),
+    Mutation(
+        CPU_TRANSFORM,
+        "transform.partial[unit * kEntries + k] = sum[k]",
+        "transform.partial[n * kEntries + k] = sum[k]",
+        "units of an image overlap",
+        "wide_transform",
+    ),
+    Mutation(
+        CPU_TRANSFORM,
+        "map.second_row_gradients(tangent, at,",
+        "map.row_gradients(at,",
+        "no second gradient of theta",
+        "wide_transform",
+    ),
+    Mutation(GATHER_KERNELS, "if (lanes > 1) sum_over_columns(sums);", "", "columns are not summed"),
+    Mutation(GATHER_KERNELS, "    if (lane > 0) continue;\n", "", "every column writes a pixel"),
+    Mutation(GATHER_KERNELS, "n += params.input_batch", "n += params.batch", "one image reads a shared input"),
+    Mutation(
+        GATHER_KERNELS,
+        "mine ? !live || has_many[column] :",
+        "mine ? !live :",
+        "pixels with many locations twice",
+        "kernels_2d",
+        1,
+        "equivalent: only slower, the block writes the same sum in another order",
+    ),
+    Mutation(GATHER_KERNELS, "mine ? !live || has_many", "mine ? has_many", "pixels behind the last one"),
+    Mutation(GATHER_KERNELS, "  __syncthreads();\n", "", "no barrier before the pixels with many locations"),
+    Mutation(GATHER_KERNELS, "chunk += kChannelsAtOnce * rows", "chunk += 2 * kChannelsAtOnce * rows", "channels are left out"),
     Mutation(COORDINATES, "centres ? scalar_t(0) : scalar_t(0.5);", "scalar_t(0);", "edges taken for centres"),
     Mutation(COORDINATES, "!(centres && size == 1)", "true", "no rule for an axis without extent"),
     Mutation(COORDINATES, "centres ? scalar_t(0) : scalar_t(-0.5)", "scalar_t(0)", "mirrors at centres always"),
@@ -157,7 +226,12 @@ MUTATIONS = [
     Mutation(SAMPLE, ", grad_output * slope);", ", slope);", "second grad_input without grad_output"),
     Mutation(SAMPLE, "params.tangent_fill.at(at.n, c)", "params.fill.at(at.n, c)", "the fill value for its tangent"),
     Mutation(COORDINATES, "axis.in_pixels ? given : ", "", "pixels taken for normalised coordinates"),
-    Mutation(COORDINATES, "axis.in_pixels ? scalar_t(1) : ", "", "the slope of normalised coordinates for pixels"),
+    Mutation(
+        COORDINATES,
+        "if (axis.in_pixels) axis.scale =",
+        "if (false) axis.scale =",
+        "the slope of normalised coordinates for pixels",
+    ),
     Mutation(PADDING, "return select(i < size, i, i - size);", "return i;", "circular: the tap behind the last pixel"),
     Mutation(PADDING, " - Numeric<value_t>::floor(x * axis.inverse_size) * size", "", "circular: whole periods not taken off"),
     Mutation(STENCIL, "if (axis.centre_takes_fill) taps", "if (false) taps", "border: a centre outside is clamped"),
@@ -165,7 +239,9 @@ MUTATIONS = [
     Mutation(STENCIL, "scalar_of<value_t>(1) - product(FillTap{}", "product(FillTap{}", "the fill weighs what is inside"),
     Mutation(STENCIL, "return -product(FillTap{}, e, -1)", "return product(FillTap{}, e, -1)", "sign of the fill's slope"),
     Mutation(STENCIL, "return -product(FillTap{}, e, f)", "return product(FillTap{}, e, f)", "sign of the fill's bend"),
-    Mutation(PARAMS, "call.grad_grid.data ? call.grid_batch : call.batch", "call.batch", "a shared grid has many owners"),
+    Mutation(
+        PARAMS, "call.wants_source_gradient() ? call.grid_batch : call.batch", "call.batch", "a shared grid has many owners"
+    ),
     Mutation(KERNELS, "user.n += params.owners", "user.n += params.batch", "one image uses a shared grid"),
     Mutation(LOCATION_SORT, "return call.input_batch;", "return call.batch;", "a shared image is sorted as many"),
     Mutation(FILL, "n += fill_batch", "n += batch", "one image reads a shared fill value"),
@@ -174,9 +250,9 @@ MUTATIONS = [
         SOURCE, "n * batch_stride + location * location_stride", "location * location_stride", "every image has the first grid"
     ),
     Mutation(SOURCE, "n * grad_batch_stride", "n * batch_stride", "strides of grid and grad_grid confused"),
-    Mutation(PARAMS, "c * channel_stride; }", "c * batch_stride; }", "strides of an image confused"),
+    Mutation(ARRAYS, "c * channel_stride; }", "c * batch_stride; }", "strides of an image confused"),
     Mutation(
-        PARAMS,
+        ARRAYS,
         "c * channel_stride + location * location_stride",
         "c * location_stride + location * channel_stride",
         "strides of an output confused",
@@ -194,16 +270,16 @@ MUTATIONS = [
         "equivalent: 0x400 steps of 2^-24 are the least normal, by both formulas",
     ),
     Mutation(
-        AFFINE_KERNELS, "i >= params.batch * params.locations", "i > params.batch * params.locations", "one thread too many"
+        GRID_KERNELS, "i >= params.batch * params.locations", "i > params.batch * params.locations", "one thread too many"
     ),
     Mutation(REDUCE, "  __syncthreads();\n", "", "no barrier in the sum over a block"),
     Mutation(REDUCE, "offset > 0", "offset > 1", "a lane is left out of a warp's sum"),
     Mutation(REDUCE, "warp = 1; warp < kWarps", "warp = 0; warp < kWarps", "the first warp counts twice"),
     Mutation(REDUCE, "warp < kWarps", "warp <= kWarps", "a warp too many"),
-    Mutation(REDUCE, "threadIdx.x % 32 == 0", "threadIdx.x % 32 == 1", "the wrong lane's sum"),
+    Mutation(REDUCE, "thread % 32 == 0", "thread % 32 == 1", "the wrong lane's sum"),
     Mutation(REDUCE, "0xffffffffu", "0x0000ffffu", "half a warp's mask"),
-    Mutation(AFFINE_KERNELS, "location += params.chunks * kThreads", "location += kThreads", "chunks overlap"),
-    Mutation(AFFINE_KERNELS, "chunk += kThreads", "chunk += 2 * kThreads", "partial sums are left out"),
+    Mutation(GRID_KERNELS, "location += params.blocks * kThreads", "location += kThreads", "blocks overlap"),
+    Mutation(THETA_KERNELS, "block += kThreads", "block += 2 * kThreads", "partial sums are left out"),
     Mutation(KERNELS, "live = i < images", "live = i <= images", "one thread too many"),
     Mutation(KERNELS, "    __syncthreads();\n", "", "no barrier between rows"),
     Mutation(
@@ -219,10 +295,16 @@ MUTATIONS = [
     Mutation(KERNELS, "atomicAdd(to, value);", "*to += value;", "a plain addition where others add"),
     Mutation(
         KERNELS,
-        "if (params.source.grad_grid) store",
-        "if (params.source.grad_grid && at.live) store",
+        "if (params.source.wants_gradient()) take",
+        "if (params.source.wants_gradient() && at.live) take",
         "idle threads leave early",
     ),
+    Mutation(
+        KERNELS, "if (!live) this->location = 0;", "", "positions behind the last location", equivalent="their gradient is 0"
+    ),
+    Mutation(KERNELS, "this->n = block / blocks;", "this->n = 0;", "blocks of the first image alone"),
+    Mutation(THETA_KERNELS, "(n * blocks + block)", "(n + block)", "partial sums of other images"),
+    Mutation(THETA_KERNELS, "threadIdx.x == 0 && threadIdx.y == 0", "threadIdx.x == 0", "every row writes a partial sum"),
     Mutation(BINS, "static_cast<bin_t>(n)", "0", "bins of all images are one"),
     Mutation(BINS, "reads = reads & any", "reads = reads | any", "a bin without pixels among the others"),
     Mutation(BINS, "return reads ? bin : bins", "return bin", "no bin for locations without a pixel"),
@@ -234,8 +316,8 @@ MUTATIONS = [
     Mutation(SORTED_KERNELS, "i >= params.batch * params", "i > params.batch * params", "a key too many"),
     Mutation(SORTED_KERNELS, "(i == 0 || keys[i - 1] != keys[i])", "true", "every location starts a run"),
     Mutation(SORTED_KERNELS, "return i < count && keys[i] == key", "return i < count", "a run goes on to the end"),
-    Mutation(SORTED_KERNELS, "  __syncthreads();  // whoever", "  // whoever", "no barrier between two chunks of channels"),
-    Mutation(SORTED_KERNELS, "half > 0", "half > 1", "half of the columns are left out"),
+    Mutation(REDUCE, "  __syncthreads();  // whoever", "  // whoever", "no barrier between two chunks of channels"),
+    Mutation(REDUCE, "half > 0", "half > 1", "half of the columns are left out"),
     Mutation(SORTED_KERNELS, "if (!pixel.inside(0)) return;", "", "writes outside of the image"),
     Mutation(SORTED_KERNELS, "chunk += kChannelsAtOnce * rows", "chunk += kChannelsAtOnce", "channels are added again"),
     Mutation(SORTED_KERNELS, "c < params.channels ? params.grad_output", "true ? params.grad_output", "a channel too many"),
@@ -259,21 +341,47 @@ MUTATIONS = [
         LOCATION_SORT, "std::max(largest_index(call), bins_of(call))", "largest_index(call)", "width without keys", "mapping"
     ),
     Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "32-bit indices always"),
-    Mutation(LAUNCHERS, "narrow = largest_index(call) < index_limit()", "narrow = true", "affine grid: 32 bits always", nth=2),
-    Mutation(LAUNCHERS, "call.batch * chunks_of(call))", "chunks_of(call))", "partial sums of one image"),
-    Mutation(LAUNCHERS, "call.batch * locations_of(call)", "locations_of(call)", "affine grid of one image"),
+    Mutation(TRANSFORM_LAUNCHERS, "largest_index(call) < index_limit()", "true", "gather: 32 bits always"),
+    Mutation(TRANSFORM_LAUNCHERS, "largest_index(call) < index_limit()", "true", "generators: 32 bits always", nth=2),
+    Mutation(TRANSFORM_LAUNCHERS, "blocks_of(call.batch * blocks)", "blocks_of(blocks)", "partial sums of one image"),
+    Mutation(
+        TRANSFORM_LAUNCHERS, "call.batch * call.transform.locations()", "call.transform.locations()", "a grid of one image"
+    ),
+    Mutation(
+        TRANSFORM_LAUNCHERS,
+        "mapping_for(pixels_of(call), call.channels)",
+        "mapping_for(call.locations, call.channels)",
+        "a thread a location that should have a pixel",
+    ),
     Mutation(LAUNCH, "mapping_for(images * call.locations", "mapping_for(call.locations", "locations of one image"),
     Mutation(MAPPING, "(threads + kThreads - 1) / kThreads", "threads / kThreads", "the last block is missing", "mapping"),
     Mutation(MAPPING, "(locations + columns - 1) / columns", "locations / columns + 1", "an empty block", "mapping"),
     Mutation(MAPPING, "channels >= kChannelRows", "channels > 1", "more rows than channels", "mapping"),
     Mutation(MAPPING, "locations < kManyLocations", "locations <= kManyLocations", "rows for many locations", "mapping"),
     Mutation(MAPPING, ", &call.tangent_input}", "}", "width without tangent_input", "mapping"),
-    Mutation(MAPPING, ", &call.tangent_grid}", "}", "width without tangent_grid", "mapping"),
+    Mutation(MAPPING, ", &call.tangent_grid, ", ", ", "width without tangent_grid", "mapping"),
     Mutation(
         MAPPING, "std::max(call.batch * call.locations, call.channels)", "call.channels", "width without locations", "mapping"
     ),
-    Mutation(MAPPING, "call.batch * call.dims * row, theta", "theta", "width without grad_theta", "mapping"),
-    Mutation(MAPPING, "call.batch * call.dims * row, theta", "call.batch * call.dims * row", "width without theta", "mapping"),
+    Mutation(
+        MAPPING,
+        "extent_of_theta(transform, transform.theta_stride, call.batch), pixels",
+        "pixels",
+        "width without theta",
+        "mapping",
+    ),
+    Mutation(MAPPING, "&transform.tangent_flow, ", "", "width without a flow's tangent", "mapping"),
+    Mutation(MAPPING, ", pixels_of(call)});", "});", "width without grad_input's pixels", "mapping"),
     Mutation(MAPPING, "(call.size[e] + 8)", "(call.size[e] - 2)", "no room for an image's last pixels", "mapping"),
-    Mutation(MAPPING, "(locations_of(call) + kChunk - 1)", "locations_of(call)", "no chunk for the rest", "mapping"),
+    Mutation(
+        MAPPING, "(call.transform.locations() + kPart - 1)", "call.transform.locations()", "no block for the rest", "mapping"
+    ),
+    Mutation(
+        MAPPING,
+        "(call.locations + columns - 1) / columns",
+        "call.locations / columns",
+        "no block for an image's rest",
+        "mapping",
+    ),
+    Mutation(LAUNCH, "images * blocks_of_image(call, images)", "mapping.blocks", "blocks of several images", "mapping"),
 ]

@@ -35,8 +35,8 @@ DTYPES = ("float", "double", "half", "bfloat16")
 # As the symbols have them; numbers are those of csrc/core/modes.h.
 PASSES = {"grid_sample": "forward", "grid_sample_backward": "backward", "grid_sample_double_backward": "double backward",
           "location_key": "location keys", "sorted_grad_input": "sorted backward", "fill_gradient": "fill gradient",
-          "affine_grid": "affine grid", "affine_grid_partial": "affine grid backward",
-          "affine_grid_sum": "affine grid backward, sum"}
+          "gather_grad_input": "gather backward", "transform_grid": "transform grid",
+          "transform_grid_backward": "transform grid backward", "theta_sum": "theta sums"}
 MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection", "circular")
 
 
@@ -98,7 +98,7 @@ LIMITS = (
     Limit(r"^forward .-D nearest", 48),
     Limit(r"^forward [12]-D bilinear.* 64 bits", 64),
     Limit(r"^forward [12]-D bilinear", 48),
-    Limit(r"^affine grid backward .-D", 80),
+    Limit(r"^transform grid backward .-D", 80),
     Limit(r"^fill gradient", 64, 8, 8, ONE_MORE),
     Limit(r"", 64),
 )
@@ -133,11 +133,15 @@ class Usage:
 
 def name_of(symbol: str) -> str:
     """A mangled kernel in words, e.g. "backward 2-D bilinear zeros, 32 bits"."""
-    kernel = re.search(r"\d(grid_sample\w*?|sorted\w*?|location\w*?|fill\w*?|affine\w*?)_kernelI", symbol)
+    kernel = re.search(r"\d(" + "|".join(PASSES) + r")_kernelI", symbol)
     params = re.search(r"Params[A-Z]*I(?:Li(\d)E)?(?:NS_\w*?\d(?:Half|BFloat16)E|[fd])([il])", symbol)
+    params = params or re.search(r"theta_sum_kernelILi(\d)E\w*?Transform\w*?(l)EE", symbol)  # has no params, and 64 bits always
     if not kernel or not params:
         raise SystemExit(f"resources: no name known for the kernel {symbol}; mend name_of")
-    words = [PASSES[kernel[1]] + (" of the backward" if "Lb1E" in symbol else ""), f"{params[1] or 'any'}-D"]
+    words = [PASSES[kernel[1]] + (" of the backward" if "Lb1E" in symbol else "")]
+    if "TransformSource" in symbol and kernel[1] != "gather_grad_input":
+        words.append("of transforms")
+    words.append(f"{params[1] or 'any'}-D")
     if mode := re.search(r"InterpolationModeE(\d)E", symbol):
         padding = re.search(r"PaddingModeE(\d)E", symbol)
         words += [MODES[int(mode[1])], PADDINGS[int(padding[1])] if padding else "any padding"]
@@ -246,7 +250,7 @@ def markdown(usages: Sequence[Usage], nvcc_version: str) -> str:
         rows.setdefault(usage.name, []).append(usage)
     order = [*PASSES.values()]
     titles = {name: name.partition("-D")[0].rpartition(" ")[0] for name in rows}  # the words before the dims
-    for title in sorted({*titles.values()}, key=lambda t: order.index(t.partition(" of the")[0])):
+    for title in sorted({*titles.values()}, key=lambda t: (order.index(t.partition(" of ")[0]), t)):
         names = sorted(name for name in rows if titles[name] == title)
         lines = [["kernel", *dtypes], ["---"] * (1 + len(dtypes))]
         lines += [[name[len(title) + 1:], *(cell(u for u in rows[name] if u.dtype == dtype) for dtype in dtypes)]

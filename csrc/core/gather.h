@@ -72,8 +72,9 @@ struct Search {
   static STN_HOST_DEVICE scalar_t magnitude(scalar_t x) { return x < scalar_t(0) ? -x : x; }
   static STN_HOST_DEVICE scalar_t ceil_of(scalar_t x) { return -Numeric<scalar_t>::floor(-x); }
 
-  /// a x + rest >= 0 tightens [low, high]; what is NaN doesn't.
+  /// a x + rest >= 0 tightens [low, high]; what has overflowed doesn't.
   static STN_HOST_DEVICE void bound(scalar_t a, scalar_t rest, scalar_t& low, scalar_t& high) {
+    if (!(magnitude(a) + magnitude(rest) < scalar_t(INFINITY))) return;
     const scalar_t at = -rest / a;
     if (a > scalar_t(0) && at > low) low = at < high ? at : high + scalar_t(1);
     if (a < scalar_t(0) && at < high) high = at > low ? at : low - scalar_t(1);
@@ -114,16 +115,18 @@ struct Gather {
   template <typename F>
   STN_HOST_DEVICE void visit(index_t n, index_t lane, index_t lanes, F&& f) const {
     const Map map = params.source.transform.map_of(n);
+    const int sides = map.w_row ? 2 : 1;
     STN_ROLL
-    for (int side = 0; side < (map.w_row ? 2 : 1); ++side) visit_side(map, scalar_t(1 - 2 * side), lane, lanes, f);
+    for (int side = 0; side < sides; ++side) visit_side(map, scalar_t(1 - 2 * side), lane, lanes, f);
   }
 
   /// About how many candidates image n has.
   STN_HOST_DEVICE scalar_t candidates(index_t n) const {
     const Map map = params.source.transform.map_of(n);
+    const int sides = map.w_row ? 2 : 1;
     scalar_t count = 0;
     STN_ROLL
-    for (int side = 0; side < (map.w_row ? 2 : 1); ++side) {
+    for (int side = 0; side < sides; ++side) {
       const Found found = search(map, scalar_t(1 - 2 * side));
       scalar_t outer[kDims] = {}, product = 1;
       if constexpr (kDims == 3) product = middle<2>(found, outer);
@@ -174,14 +177,14 @@ struct Gather {
     STN_UNROLL
     for (int j = 0; j < kDims; ++j) found.half[j] = -params.source.transform.position_on(j, 0);
     const scalar_t w_size = size_of(map, kDims, found.half);
-    const bool everywhere = has_places_without_a_coordinate(map);
+    const bool everywhere = reads_without_a_coordinate(map, w_size);
     STN_UNROLL
     for (int e = 0; e < kDims; ++e) {
       const Axis<scalar_t>& axis = params.axes[e];
       const scalar_t size = size_of(map, e, found.half);
-      const bool finite = size + w_size < scalar_t(INFINITY);
+      const bool finite = is_finite(map, e) && is_finite(map, kDims);
       const scalar_t at = static_cast<scalar_t>(pixel[e]) - map.centre[e];
-      const bool is_first = pixel[e] == 0, is_last = pixel[e] == static_cast<index_t>(axis.size) - 1;
+      const bool is_first = pixel[e] == 0, is_last = pixel[e] >= to_index<index_t>(axis.last);  // which may be before size - 1
       const bool all = !axis.has_extent || everywhere || !finite;
       if (axis.has_extent && !finite && !(axis.ends_read_beyond && (is_first || is_last))) found.empty = true;
       bound(found.half_space[2 * e], map, e, sign, at - kReach, size, w_size, all || (axis.ends_read_beyond && is_first));
@@ -223,11 +226,14 @@ struct Gather {
   static constexpr scalar_t kReach = scalar_t(Interpolation<kMode>::kRadius);
   static constexpr scalar_t kSlack = sizeof(scalar_t) == 4 ? scalar_t(2e-6) : scalar_t(4e-15);  // 32 roundings
 
-  /// A location without a coordinate, w being 0, reads the first pixel under border padding.
-  STN_HOST_DEVICE bool has_places_without_a_coordinate(const Map& map) const {
-    bool reads = map.w_row;
+  /// A location without a coordinate, w being 0, reads the first pixel under border padding. There is none where w keeps its sign.
+  STN_HOST_DEVICE bool reads_without_a_coordinate(const Map& map, scalar_t w_size) const {
+    const scalar_t least_w = scalar_t(2) * magnitude(map.entry[kDims][kDims]) - w_size;
+    bool reads = map.w_row && !(least_w > Map::kLeastW + kSlack * w_size);
     STN_UNROLL
-    for (int e = 0; e < kDims; ++e) reads = reads && ((params.axes[e].ends_read_beyond && pixel[e] == 0) || !params.axes[e].has_extent);
+    for (int e = 0; e < kDims; ++e) {
+      reads = reads && ((params.axes[e].ends_read_beyond && pixel[e] == 0) || !params.axes[e].has_extent);
+    }
     return reads;
   }
 
@@ -247,6 +253,14 @@ struct Gather {
     return sum;
   }
   static STN_HOST_DEVICE scalar_t magnitude(scalar_t x) { return x < scalar_t(0) ? -x : x; }
+
+  /// Whether a row is made of numbers. (Their sum may overflow, and be a coordinate at some location all the same.)
+  static STN_HOST_DEVICE bool is_finite(const Map& map, int e) {
+    bool finite = true;
+    STN_UNROLL
+    for (int j = 0; j <= kDims; ++j) finite = finite && magnitude(map.entry[e][j]) < scalar_t(INFINITY);
+    return finite;
+  }
 
   /// sign * (row(e) - limit * w) >= 0, loosened.
   STN_HOST_DEVICE void bound(HalfSpace<kDims, scalar_t>& result, const Map& map, int e, scalar_t sign,

@@ -22,6 +22,8 @@ namespace stn {
 /// A theta in the units of its result: its rows, and below them the row of w. `w_row` is a branch on the call.
 template <int kDims, typename scalar_t>
 struct ThetaMap {
+  static constexpr scalar_t kLeastW = scalar_t(1e-8);  // of a location that has a coordinate
+
   scalar_t entry[kDims + 1][kDims + 1];
   scalar_t centre[kDims];
   bool w_row;
@@ -92,9 +94,6 @@ struct ThetaMap {
       result[kDims] += each * inverse * (scalar_t(2) * row(e, position) * t_w - tangent.row(e, position));
     }
   }
-
- private:
-  static constexpr scalar_t kLeastW = scalar_t(1e-8);
 };
 
 /// TransformArrays as kernels see them: affine, projective or a flow, by a branch on the call.

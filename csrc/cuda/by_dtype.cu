@@ -38,7 +38,7 @@ SampleCall grad_input_alone(const SampleCall& call) {
 int in_order(Launcher all, Launcher grad_input, const SampleCall& call, void* stream) {
   SampleCall others = call;
   others.grad_input.data = nullptr;
-  const int error = call.grad_grid.data || call.grad_grad_output.data ? all(others, stream) : 0;
+  const int error = call.wants_source_gradient() || call.grad_grad_output.data ? all(others, stream) : 0;
   return error != 0 || !call.grad_input.data ? error : grad_input(grad_input_alone(call), stream);
 }
 

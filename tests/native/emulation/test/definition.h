@@ -26,13 +26,20 @@ inline double cubic(double distance, int d) {
   return r <= 1 ? (a + 2) * r * r * r - (a + 3) * r * r + 1 : a * r * r * r - 5 * a * r * r + 8 * a * r - 4 * a;
 }
 
+inline bool are_centres(stn::CoordinateConvention convention) {
+  return convention == stn::CoordinateConvention::kCentres || convention == stn::CoordinateConvention::kCentrePixels;
+}
+inline bool are_pixels(stn::CoordinateConvention convention) {
+  return convention == stn::CoordinateConvention::kPixels || convention == stn::CoordinateConvention::kCentrePixels;
+}
+
 /// Where padding moves a position in pixels to; `slope` is multiplied by the derivative of that.
 inline double pad(double x, int64_t size, stn::PaddingMode padding, stn::CoordinateConvention convention, double& slope) {
   const double last = double(size - 1);
   if (padding == stn::PaddingMode::kZeros) return x;
   if (padding == stn::PaddingMode::kCircular) return x - double(size) * std::floor(x / double(size));
   if (padding == stn::PaddingMode::kReflection) {
-    const bool centres = convention == stn::CoordinateConvention::kCentres;
+    const bool centres = are_centres(convention);
     const double low = centres ? 0 : -0.5, high = centres ? last : last + 0.5;
     if (low == high) return slope = 0;
     for (; x < low || x > high; slope = -slope) x = x < low ? 2 * low - x : 2 * high - x;
@@ -45,11 +52,11 @@ inline double pad(double x, int64_t size, stn::PaddingMode padding, stn::Coordin
 inline std::vector<Tap> taps(double coordinate, int axis, const stn::SampleCall& call) {
   const int64_t size = call.size[axis];
   const stn::PaddingMode padding = call.padding[axis];
-  const bool centres = call.coordinates == stn::CoordinateConvention::kCentres;
+  const bool centres = are_centres(call.coordinates);
   double slope = double(centres ? size - 1 : size) / 2, unused = 1;
   double x = centres ? (coordinate + 1) / 2 * double(size - 1) : ((coordinate + 1) * double(size) - 1) / 2;
-  if (call.coordinates == stn::CoordinateConvention::kPixels) x = coordinate, slope = 1;
-  if (centres && size == 1) x = 0;
+  if (are_pixels(call.coordinates)) x = coordinate, slope = 1;
+  if (centres && size == 1) x = slope = 0;
   const bool centre_inside = x >= -0.5 && x < double(size) - 0.5;
   if (call.fill.data && padding == stn::PaddingMode::kBorder && !centre_inside) return {{-1, {1, 0, 0}}};
   if (!(std::fabs(x) < 2147483648.0)) {  // NaN, infinite or beyond int range

@@ -9,8 +9,8 @@
 #include <sanitizer/common_interface_defs.h>
 
 #include "emulation.h"
-#include "fuzz_affine_grid.h"
 #include "fuzz_fill.h"
+#include "fuzz_transform.h"
 #include "scratch.h"
 
 using namespace stn;
@@ -27,8 +27,8 @@ double coordinate_off_kinks(Random& random, int64_t size, CoordinateConvention c
     return far[random.below(std::size(far))];
   }
   const double pixel = double(random.below(4 * size + 8)) * 0.5 - double(size) * 0.5 - 2 + 0.15 + 0.2 * random.uniform();
-  if (convention == CoordinateConvention::kPixels) return pixel;
-  const bool centres = convention == CoordinateConvention::kCentres;
+  if (definition::are_pixels(convention)) return pixel;
+  const bool centres = definition::are_centres(convention);
   if (centres && size == 1) return random.uniform() * 4 - 2;
   return centres ? 2 * pixel / double(size - 1) - 1 : (2 * pixel + 1) / double(size) - 1;
 }
@@ -174,7 +174,10 @@ class Sampling {
             grad_grad.add(to_output, pixel.weight * moved + slope * value, weight + along * first);
             const int64_t area = call_.size[1] * call_.size[2];
             const int64_t to_input = ((m * call_.channels + c) * call_.size[0] + at[0]) * area + at[1] * call_.size[2] + at[2];
-            if (!pixel.outside) grad_input.add(to_input, g * (second ? slope : pixel.weight), second ? along * first : weight);
+            if (!pixel.outside) {
+              const double addition = epsilon_of(grid_->type()) * std::fabs(grad_input.value[to_input]);
+              grad_input.add(to_input, g * (second ? slope : pixel.weight), (second ? along * first : weight) + addition);
+            }
             for (int e = 0; e < call_.dims; ++e) {
               double bend = pixel.first[e] * (second ? moved : value);
               for (int d = 0; d < call_.dims && second; ++d) bend += tangent[d] * pixel.second[e][d] * value;
@@ -219,8 +222,10 @@ int main(int count, char** arguments) {
     Random random{uint64_t(seed) * 0x9E3779B97F4A7C15ull + uint64_t(k) + 1};
     for (int warm = 0; warm < 4; ++warm) random.bits();  // neighbouring states are alike at first
     emulation::set_seed(random.below(4) * random.bits());
-    if (random.below(5) == 0) {
-      check_affine_grid(random);
+    if (random.below(8) == 0) {
+      check_transform_grid(random);
+    } else if (random.below(3) == 0) {
+      check_transform_sample(random);
     } else if (random.below(12) == 0) {
       check_fill_gradient(random);
     } else {

@@ -1,9 +1,10 @@
-// How a call is spread over threads and how wide its indices are: csrc/cuda/mapping.h, pure functions of numbers.
+// How a call is spread over threads and how wide its indices are: csrc/cuda/mapping.h and launch.h, pure functions of numbers.
 #include "../../../../csrc/cuda/mapping.h"
 
 #include <vector>
 
 #include "../../../../csrc/core/dispatch.h"
+#include "../../../../csrc/cuda/launch.h"
 #include "../../../../csrc/cuda/location_sort.h"
 #include "../../checks.h"
 
@@ -71,7 +72,7 @@ SampleCall any_call(Random& random, int bits) {
   set_batch(call, 1 + any_number(random, bits / 2));
   call.channels = 1 + any_number(random, bits / 2);
   call.locations = 1 + any_number(random, bits / 2);
-  for (int e = 0; e < call.dims; ++e) call.size[e] = 1 + any_number(random, bits / 2);
+  for (int e = 0; e < call.dims; ++e) call.size[e] = 1 + any_number(random, bits / (call.dims + 1));
   const auto stride = [&] { return any_number(random, bits); };
   for (ImageArray* image : {&call.input, &call.grad_input, &call.tangent_input}) {
     *image = {&something, stride(), stride(), {stride(), stride(), stride()}};
@@ -106,7 +107,10 @@ void check_largest_index(Random& random) {
     }
     const int64_t counts = largest_index(call);
     CHECK(counts >= call.batch * call.locations && counts >= call.channels && counts >= call.size[call.dims - 1], "counts");
-    CHECK(counts <= std::max({call.batch * call.locations, call.channels, call.size[0], call.size[1], call.size[2]}),
+    int64_t pixels = call.input_batch;
+    for (int e = 0; e < call.dims; ++e) pixels *= call.size[e];
+    CHECK(counts >= pixels, "pixels, of which a thread each may own one");
+    CHECK(counts <= std::max({call.batch * call.locations, call.channels, call.size[0], call.size[1], call.size[2], pixels}),
           "an absent array has no extent");
     const auto check = [&](auto SampleCall::* member, auto&&... sizes) {
       (call.*member).data = (all.*member).data;
@@ -125,25 +129,80 @@ void check_largest_index(Random& random) {
   }
 }
 
-void check_affine_grids(Random& random) {
+/// A transform of any kind and size whose arrays are all there.
+TransformArrays any_transform(Random& random, int bits) {
   static char something;
+  TransformArrays transform;
+  transform.kind = kTransformKinds[random.below(std::size(kTransformKinds))].value;
+  transform.dims = 2 + int(random.below(2));
+  for (int e = 0; e < transform.dims; ++e) transform.size[e] = 1 + any_number(random, bits / transform.dims);
+  const auto stride = [&] { return any_number(random, bits); };
+  if (transform.kind == TransformKind::kFlow) {
+    for (LocationArray* array : {&transform.flow, &transform.tangent_flow, &transform.grad_flow})
+      *array = {&something, stride(), stride(), stride(), false};
+  } else {
+    transform.theta = transform.tangent_theta = transform.grad_theta = &something;
+    for (int i = 0; i < 3; ++i) transform.theta_stride[i] = stride(), transform.tangent_stride[i] = stride();
+  }
+  return transform;
+}
+
+int128 last_of(const TransformArrays& transform, const int64_t (&stride)[3], int64_t batch) {
+  return int128(batch - 1) * stride[0] + int128(transform.rows() - 1) * stride[1] + int128(transform.dims) * stride[2];
+}
+
+/// largest_index of both calls is above every index into a transform's arrays.
+void check_transform_indices(Random& random) {
   for (int k = 0; k < 20000; ++k) {
-    AffineGridCall call{};
-    call.dims = 1 + int(random.below(kMaxDims));
-    call.batch = 1 + any_number(random, 30);
-    int64_t locations = 1;
-    for (int e = 0; e < call.dims; ++e) locations *= call.size[e] = 1 + any_number(random, 33 / call.dims);
-    CHECK(locations_of(call) == locations, "%ld locations", long(locations));
-    check_cover(chunks_of(call), 16 * kThreads, locations);
-    call.grid = {&something, any_number(random, 30), any_number(random, 30), any_number(random, 30), false};
-    for (int64_t& stride : call.theta_stride) stride = any_number(random, 33);
-    const int64_t largest = largest_index(call);
-    CHECK(largest >= call.batch * locations, "threads");
-    CHECK(largest > last_of(call.grid, call.batch, call.dims, locations), "the grid's last element");
-    const int128 theta = int128(call.batch - 1) * call.theta_stride[0] + int128(call.dims - 1) * call.theta_stride[1] +
-                         int128(call.dims) * call.theta_stride[2];
+    TransformGridCall grid{};
+    grid.transform = any_transform(random, 18 + int(random.below(15)));
+    const TransformArrays& transform = grid.transform;
+    const int64_t locations = transform.locations();
+    grid.batch = 1 + any_number(random, 25);
+    static char something;
+    if (random.below(2))
+      grid.grid = {&something, any_number(random, 30), any_number(random, 30), any_number(random, 30), false};
+    SampleCall sample{};
+    sample.dims = transform.dims, sample.channels = 1, sample.locations = locations, sample.transform = transform;
+    set_batch(sample, grid.batch);
+    const int64_t largest = largest_index(grid), of_sample = largest_index(sample);
+    CHECK(largest >= grid.batch * locations && of_sample >= grid.batch * locations, "threads");
+    if (grid.grid.data) CHECK(largest > last_of(grid.grid, grid.batch, transform.dims, locations), "the grid's last element");
+    for (const LocationArray* flow : {&transform.flow, &transform.tangent_flow, &transform.grad_flow}) {
+      if (!flow->data) continue;
+      const int128 last = last_of(*flow, grid.batch, transform.dims, locations);
+      CHECK(largest > last, "a flow's last element");
+      if (flow != &transform.tangent_flow) CHECK(of_sample > last, "a flow's last element, of the sampler");
+    }
+    const int128 theta = last_of(transform, transform.theta_stride, grid.batch);
+    const int128 tangent = last_of(transform, transform.tangent_stride, grid.batch);
     CHECK(largest > theta || theta == 0, "theta's last element");
-    CHECK(largest >= call.batch * call.dims * (call.dims + 1), "grad_theta's last element");
+    CHECK(largest > tangent || tangent == 0, "the last element of theta's tangent");
+    CHECK(of_sample > theta || theta == 0, "theta's last element, of the sampler");
+    check_cover(blocks_of_image(grid), 16 * kThreads, locations);
+  }
+}
+
+/// A block of a transform's call has locations of one image: each location and channel of every image has one thread, and
+/// blocks are counted as ThreadVisit counts them. A grid's call goes over the images' ends.
+void check_blocks_of_images(Random& random) {
+  for (int k = 0; k < 20000; ++k) {
+    SampleCall call{};
+    call.dims = 2;
+    call.channels = 1 + random.below(random.below(2) ? 8 : 100);
+    call.locations = 1 + any_number(random, 24);
+    const int64_t images = 1 + any_number(random, 10);
+    set_batch(call, images);
+    const Mapping mapping = mapping_for(images * call.locations, call.channels);
+    const int64_t blocks = blocks_of_image(call, images);
+    check_cover(blocks, mapping.columns, call.locations);
+    const cuda::LaunchShape of_grid = location_shape(call, images);
+    CHECK(of_grid.blocks.x == mapping.blocks && of_grid.threads.x == unsigned(mapping.columns), "a grid's call");
+    call.transform = any_transform(random, 20);
+    const cuda::LaunchShape shape = location_shape(call, images);
+    CHECK(shape.blocks.x == images * blocks && shape.blocks.y == 1, "%u blocks of %ld", shape.blocks.x, long(images * blocks));
+    CHECK(shape.threads.x == unsigned(mapping.columns) && shape.threads.y == unsigned(mapping.rows), "a block's shape");
+    CHECK(int128(images) * blocks * mapping.columns < int128(images) * (call.locations + mapping.columns), "idle blocks");
   }
 }
 
@@ -181,7 +240,8 @@ int main() {
   Random random{7};
   check_mappings(random);
   check_largest_index(random);
-  check_affine_grids(random);
+  check_transform_indices(random);
+  check_blocks_of_images(random);
   check_bins();
   check_usual_calls_are_narrow();
   std::printf("%ld checks passed\n", long(checks_done));

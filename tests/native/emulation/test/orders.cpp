@@ -3,6 +3,7 @@
 #include <map>
 
 #include "../../../../csrc/cuda/cuda.h"
+#include "../../transform_arrays.h"
 #include "emulation.h"
 #include "scratch.h"
 #include "strided.h"
@@ -104,29 +105,125 @@ void check_sampling(Random& random, ScalarType dtype, InterpolationMode mode, in
   }
 }
 
-/// Several blocks share the sum of an image.
-void check_affine_grid(Random& random, ScalarType dtype) {
-  AffineGridCall call{};
-  call.dtype = dtype, call.dims = 2, call.batch = 2, call.size[0] = 130, call.size[1] = 70, call.size[2] = 1;
-  const int64_t locations = call.size[0] * call.size[1];
-  const auto number = [&] { return random.uniform() * 2 - 1; };
-  Strided theta(random, computed_in(dtype), {2, 2, 3}, Role::kInput), grid(random, dtype, {2, 2, locations}, Role::kOutput);
-  theta.fill(number);
-  call.theta = theta.data();
-  std::copy_n(theta.strides.begin(), 3, call.theta_stride);
-  call.grid = {grid.data(), grid.strides[0], grid.strides[2], grid.strides[1]};
+/// A transform of two images, or of one for both, with what it takes: a theta that zooms by `zoom`, or a flow.
+struct Transformed {
+  TransformArrays arrays;
+  int64_t batch;
+  ScalarType computed;
+  std::optional<Strided> parameters, tangent;
+
+  Transformed(Random& random, ScalarType computed, TransformArrays given, int64_t batch, double zoom)
+      : arrays(given), batch(batch), computed(computed) {
+    for (auto* array : {&parameters, &tangent}) {
+      array->emplace(random, computed, shape(), Role::kOutput);
+      int64_t k = 0;
+      (*array)->fill([&] {
+        const bool last_row = k++ / (arrays.dims + 1) % arrays.rows() == arrays.dims;
+        const double any = random.uniform() * 2 - 1;
+        return is_flow() || !last_row ? zoom * any : k % (arrays.dims + 1) == 0 ? 1 : 0.5 * any;
+      });
+    }
+    arrays.theta = parameters->data(), arrays.tangent_theta = tangent->data();
+    std::copy_n(parameters->strides.begin(), 3, arrays.theta_stride);
+    std::copy_n(tangent->strides.begin(), 3, arrays.tangent_stride);
+    if (!is_flow()) return;
+    arrays.theta = arrays.tangent_theta = nullptr;
+    arrays.flow = location_array(parameters, computed), arrays.tangent_flow = location_array(tangent, computed);
+  }
+
+  bool is_flow() const { return arrays.kind == TransformKind::kFlow; }
+  std::vector<int64_t> shape() const {
+    if (is_flow()) return {batch, arrays.dims, arrays.locations()};
+    return {batch, arrays.rows(), arrays.dims + 1};
+  }
+  int64_t count() const { return parameters->count(); }
+
+  /// The gradient's name, and what run(arrays) makes of it.
+  template <typename F>
+  std::pair<std::string, std::vector<unsigned char>> gradient(int64_t partials, ScalarType dtype, F&& run) const {
+    std::vector<unsigned char> bytes(count() * bytes_of(is_flow() ? computed : dtype), 0xff);
+    std::vector<double> partial(is_flow() ? 0 : partials, NAN);
+    TransformArrays given = arrays;
+    if (is_flow()) {
+      given.grad_flow = {bytes.data(), arrays.dims * arrays.locations(), 1, arrays.locations(), false};
+    } else {
+      given.grad_theta = bytes.data(), given.partial = partial.data();
+    }
+    run(given);
+    return {is_flow() ? "grad_flow" : "grad_theta", bytes};
+  }
+};
+
+/// The generators. Several blocks share the sum of an image.
+void check_transform_grid(Random& random, ScalarType dtype, TransformKind kind) {
+  TransformGridCall call{};
+  call.dtype = dtype, call.batch = 2;
+  const int64_t size[kMaxDims] = {130, 70, 1};
+  const Transformed transform(random, computed_in(dtype), transform_arrays(kind, 2, size, size, false, false), 2, 1);
+  Strided grid(random, dtype, {2, 2, transform.arrays.locations()}, Role::kOutput);
+  call.grid = location_array(grid, dtype);
+  for (const bool along : {false, true}) {
+    call.transform = transform.arrays, call.along_tangent = along;
+    compare([&] {
+      CHECK(cuda::transform_grid(call, nullptr) == 0, "a launch");
+      return Results{{"transform_grid", grid.bytes()}};
+    });
+  }
+  grid.fill([&] { return random.uniform() * 2 - 1; });
+  CHECK(cuda::theta_partials(call) > 2 * 9, "several blocks an image");
+  for (const bool along : {false, true}) {
+    call.along_tangent = along;
+    compare([&] {
+      return Results{transform.gradient(cuda::theta_partials(call), dtype, [&](const TransformArrays& given) {
+        call.transform = given;
+        CHECK(cuda::transform_grid_backward(call, nullptr) == 0, "a launch");
+      })};
+    });
+  }
+}
+
+/// The sampler with a transform. `zoom`: 1, or so little that all locations read about one pixel.
+void check_transform_sample(Random& random, ScalarType dtype, TransformKind kind, InterpolationMode mode, int64_t channels,
+                            double zoom, bool share) {
+  SampleCall call{};
+  call.dtype = dtype, call.mode = mode, call.dims = 2;
+  call.coordinates = random.below(2) ? CoordinateConvention::kPixels : CoordinateConvention::kCentrePixels;
+  pad_alike(call, random.below(2) ? PaddingMode::kZeros : PaddingMode::kBorder);
+  set_batch(call, 2);
+  if (share) (random.below(2) ? call.input_batch : call.grid_batch) = 1;
+  call.channels = channels, call.size[0] = 4, call.size[1] = 3, call.size[2] = 1;
+  const int64_t size[kMaxDims] = {41, 31, 1};  // many to a pixel: a block gathers them, where most read one
+  const ScalarType computed = computed_in(dtype);
+  const bool centres = call.coordinates == CoordinateConvention::kCentrePixels;
+  const Transformed transform(random, computed, transform_arrays(kind, 2, size, call.size, true, centres), call.grid_batch,
+                              zoom);
+  call.transform = transform.arrays, call.locations = transform.arrays.locations();
+  const auto filled = [&](ScalarType type, const std::vector<int64_t>& shape) {
+    Strided array(random, type, shape, Role::kOutput);
+    array.fill([&] { return random.uniform() * 2 - 1; });
+    return std::optional<Strided>(std::move(array));
+  };
+  const std::vector<int64_t> image{call.input_batch, channels, call.size[0], call.size[1], 1},
+      outputs{call.batch, channels, call.locations};
+  const auto pixels = filled(dtype, image), grad_output = filled(dtype, outputs);
+  auto output = filled(dtype, outputs), grad_input = filled(computed, image);
+  call.input = image_array(pixels);
+  if (call.input_batch == 1) call.input.batch_stride = 0;
+  call.output = location_array(output, dtype);
   compare([&] {
-    CHECK(cuda::affine_grid(call, nullptr) == 0, "a launch");
-    return Results{{"affine_grid", grid.bytes()}};
+    CHECK(cuda::grid_sample(call, nullptr) == 0, "a launch");
+    return Results{{"output of a transform", output->bytes()}};
   });
-  grid.fill(number);
-  std::vector<unsigned char> grad_theta(12 * bytes_of(dtype));
-  std::vector<double> partial(cuda::affine_grid_partials(call));
-  CHECK(int64_t(partial.size()) > 12, "several blocks an image");
-  call.grad_theta = grad_theta.data(), call.partial = partial.data();
+  call.output = {}, call.grad_output = location_array(grad_output, dtype);
+  call.grad_input = image_array(grad_input);
+  if (call.input_batch == 1) call.grad_input.batch_stride = 0;
   compare([&] {
-    CHECK(cuda::affine_grid_backward(call, nullptr) == 0, "a launch");
-    return Results{{"grad_theta", grad_theta}};
+    grad_input->fill([] { return 0.0; });
+    const auto gradient = transform.gradient(cuda::theta_partials(call), computed, [&](const TransformArrays& given) {
+      call.transform = given;
+      CHECK(cuda::grid_sample_backward(call, false, nullptr) == 0, "a launch");
+    });
+    return Results{gradient, {transform.is_flow() ? "grad_input, by atomics" : "grad_input of a theta", grad_input->bytes()}};
   });
 }
 
@@ -141,7 +238,13 @@ int main() {
     }
     check_sampling(random, ScalarType(type), InterpolationMode::kBilinear, 9, 1);
     check_sampling(random, ScalarType(type), InterpolationMode::kBilinear, 2, 3);
-    check_affine_grid(random, ScalarType(type));
+    for (const auto& kind : kTransformKinds) {
+      check_transform_grid(random, ScalarType(type), kind.value);
+      for (const auto& mode : kInterpolationModes) {
+        check_transform_sample(random, ScalarType(type), kind.value, mode.value, 2, 0.05, false);  // a thread has all channels
+        check_transform_sample(random, ScalarType(type), kind.value, mode.value, 9, 1, type % 2);
+      }
+    }
   }
   int calls = 0;
   for (const auto& mode : kInterpolationModes) {

@@ -46,11 +46,6 @@ inline int64_t bytes_of(stn::ScalarType type) {
   return type == stn::ScalarType::kDouble ? 8 : type == stn::ScalarType::kFloat ? 4 : 2;
 }
 
-/// What is computed in.
-inline stn::ScalarType computed_in(stn::ScalarType type) {
-  return type == stn::ScalarType::kDouble ? type : stn::ScalarType::kFloat;
-}
-
 /// Three quarters of an ulp of 1.
 inline double epsilon_of(stn::ScalarType type) {
   switch (type) {
