@@ -35,6 +35,7 @@ def test_sdist_holds_all_sources_and_no_products(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.*")}
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "stn_cuda").rglob("*.py")}
     assert sources and sources <= names, sources - names
     assert {"setup.py", "pyproject.toml", "Makefile", "LICENSE", "tools/bootstrap.py"} <= names
     assert {"README.md", "docs/migration.md"} <= names

@@ -1,6 +1,7 @@
 """The affine maps that are exponentials, and their logarithms."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,23 +32,28 @@ class AffineExp(MatrixTransform):
 
     def _matrix(self, theta: Tensor) -> Tensor:
         exponent = theta.reshape(-1, 2, 3)
-        return torch.linalg.matrix_exp(torch.cat([exponent, torch.zeros_like(exponent[:, :1])], 1))[:, :2]
+        return _exponential(torch.cat([exponent, torch.zeros_like(exponent[:, :1])], 1))[:, :2]
 
     def _from_matrix(self, matrix: Tensor) -> Tensor:
         block = _logarithm(matrix[:, :, :2])
         # The shift is phi(block) (u, v), phi(X) = (exp(X) - 1) / X, which is a part of the exponential of a larger matrix
         upper = torch.cat([block, _matrices.identity_like(block).expand_as(block)], 2)
-        phi = torch.linalg.matrix_exp(torch.cat([upper, torch.zeros_like(upper)], 1))[:, :2, 2:]
+        phi = _exponential(torch.cat([upper, torch.zeros_like(upper)], 1))[:, :2, 2:]
         adjoint, determinant = _matrices.adjugate(phi)
         shift = (adjoint * matrix[:, None, :, 2]).sum(-1) / determinant[:, None]
         return torch.cat([block, shift.unsqueeze(-1)], 2).reshape(-1, 6)
 
     def _compose(self, theta_a: Tensor, theta_b: Tensor) -> Tensor:
         raise self._refusal(
-            "compose", "the product of two exponentials need not be one; compose the matrices as Affine, or apply both by Chain")
+            "compose", "the product of two exponentials need not be one; compose matrices as Affine, or apply both by Chain")
 
     def _inverse(self, theta: Tensor) -> Tensor:
         return -theta
+
+
+def _exponential(square: Tensor) -> Tensor:
+    """In float64, as its products may be of TF32 otherwise."""
+    return torch.linalg.matrix_exp(square.double()).to(square.dtype)
 
 
 def _logarithm(block: Tensor) -> Tensor:
@@ -56,18 +62,18 @@ def _logarithm(block: Tensor) -> Tensor:
     one = _matrices.identity_like(block)
     determinant = _matrices.adjugate(block)[1]
     unit = block / determinant.sqrt()[:, None, None]
-    excess = (unit[:, 0, 0] + unit[:, 1, 1]) / 2 - 1
-    traceless = unit - (excess + 1)[:, None, None] * one
-    return determinant.log()[:, None, None] / 2 * one + _ratio(excess)[:, None, None] * traceless
+    cosh = (unit[:, 0, 0] + unit[:, 1, 1]) / 2
+    traceless = unit - cosh[:, None, None] * one
+    ratio = _ratio(cosh, -_matrices.adjugate(traceless)[1])
+    return determinant.log()[:, None, None] / 2 * one + ratio[:, None, None] * traceless
 
 
-def _ratio(excess: Tensor) -> Tensor:
-    """s / sinh(s) of cosh(s) - 1; s is imaginary where that is negative, and there is none at -2 and below."""
-    near, above = excess.abs() < 1e-3, excess >= 1e-3
-    series = 1 - excess * (1 / 3 - excess * (2 / 15 - excess * (2 / 35 - excess * 8 / 315)))
-    hyperbolic = torch.where(above, excess, 1.0)
-    root = (hyperbolic * (hyperbolic + 2)).sqrt()
-    circular = torch.where(near | above, -1.0, excess)
-    angle = 2 * torch.atan2((-circular).sqrt(), (circular + 2).sqrt())
-    far = torch.where(above, (hyperbolic + root).log1p() / root, angle / (-circular * (circular + 2)).sqrt())
-    return torch.where(near, series, far)
+def _ratio(cosh: Tensor, squared: Tensor) -> Tensor:
+    """s / sinh(s) of cosh(s) and sinh(s)^2. s is imaginary where that is negative. There is none for a cosh below -1, the half
+    turn. The square isn't computed from cosh, which is the less certain the nearer it is to -1 or 1."""
+    near, above = (squared.abs() < 1e-3) & (cosh > 0), squared > 0
+    series = 1 - squared * (1 / 6 - squared * (3 / 40 - squared * (5 / 112 - squared * 35 / 1152)))
+    sinh = torch.where(near | ~above, 1.0, squared).sqrt()
+    sine = torch.where(near | above, 1.0, -squared).sqrt()
+    hyperbolic = torch.where(cosh > 0, sinh.asinh() / sinh, math.nan)
+    return torch.where(near, series, torch.where(above, hyperbolic, torch.atan2(sine, cosh) / sine))
