@@ -1,18 +1,17 @@
 """What the modules that sample images have in common: a transform, the options of its sampler, and theta of the last call."""
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from . import _checks
 from ._average_pool import sizes_of
+from ._transform_names import as_transform
 from .fused import affine_sample
 from .localization import Localized
-from .transforms import TRANSFORMS, Transform
+from .transforms import Transform
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -97,17 +96,3 @@ class SamplingModule(Localized):
         affine_sample(pixel, torch.eye(dims, dims + 1, device="cpu")[None], fill_value=fill, **self.options)
         if not self.transform.has_matrix:
             self.transform._check_no_fused({"antialias": False, "gradient": "exact", **self.options})
-
-
-def as_transform(function: str, transform: Any) -> Transform:
-    """A transform as it is, or that of this name, made without arguments. Raises: TypeError, ValueError."""
-    if isinstance(transform, Transform):
-        return transform
-    if not isinstance(transform, str):
-        raise TypeError(f"{function}: expected transform to be a Transform or the name of one, got {type(transform).__name__}")
-    family = _checks.lookup(function, "transform", TRANSFORMS, transform)
-    try:
-        inspect.signature(family).bind()
-    except TypeError as error:
-        raise ValueError(f"{function}: expected transform to be an object, as {transform} needs arguments: {error}") from None
-    return family()

@@ -3,25 +3,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
 from . import _checks
-
-
-class Parameterized(Protocol):
-    """What a localisation network has to know of a transform."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dims(self) -> int: ...
-    @property
-    def num_params(self) -> int: ...
-    def identity(self, batch: int, dtype: torch.dtype = ..., device: Any = ...) -> Tensor: ...
+from ._transform_names import as_transform
+from .transforms import Transform
 
 
 class ThetaHead(nn.Module):
@@ -31,7 +21,7 @@ class ThetaHead(nn.Module):
     autocast too: 16 bits are too few for coordinates.
 
     Args:
-        transform: of ``stn_cuda.transforms``; its ``num_params`` and ``identity`` are used.
+        transform: of ``stn_cuda.transforms``, or the name of one that needs no argument: ``"Affine"``.
         in_features: None: that of the first call.
         bound: the largest distance from the identity, a number or one for each parameter: then
             theta = identity + bound * tanh(linear(features)). None: theta = linear(features), as in the paper.
@@ -57,7 +47,7 @@ class ThetaHead(nn.Module):
 
     def __init__(
         self,
-        transform: Parameterized,
+        transform: Transform | str,
         in_features: int | None = None,
         *,
         bound: float | Sequence[float] | None = None,
@@ -65,7 +55,7 @@ class ThetaHead(nn.Module):
         gradient_clip: float | None = None,
     ) -> None:
         super().__init__()
-        self.transform = transform
+        self.transform = transform = as_transform("ThetaHead", transform)
         self.gradient_scale = _as_limit("gradient_scale", gradient_scale, zero=True)
         self.gradient_clip = math.inf if gradient_clip is None else _as_limit("gradient_clip", gradient_clip)
         start, limits = transform.identity(1, dtype=torch.float32, device="cpu")[0], None
@@ -114,14 +104,14 @@ class ThetaHead(nn.Module):
 
 
 def init_identity_(
-    module: nn.Module, transform: Parameterized, perturbation: float = 0.0, generator: torch.Generator | None = None
+    module: nn.Module, transform: Transform | str, perturbation: float = 0.0, generator: torch.Generator | None = None
 ) -> nn.Module:
     """Let any localisation network start at the identity: zero weights of its last layer, and the identity as its bias.
 
     Args:
-        module: its last :class:`ThetaHead` or, if it has none, its last ``nn.Linear`` is the last layer. Last is the order in
+        module: the last layers are all of its :class:`ThetaHead` or, if it has none, its last ``nn.Linear``, in the order in
             which the module was given them.
-        transform: of ``stn_cuda.transforms``.
+        transform: of ``stn_cuda.transforms``, or a name.
         perturbation: the standard deviation of normal noise in the bias, and, over the square root of its inputs, in the
             weights. At exactly 0 no gradient reaches the layers below in the first step, several transformers on one image
             start at the same place, and most samples lie on pixel centres, where the derivative is one-sided.
@@ -141,11 +131,22 @@ def init_identity_(
     """
     if not 0 <= perturbation < float("inf"):
         raise ValueError(f"init_identity_(): expected perturbation to be a finite number of at least 0, got {perturbation!r}")
+    transform = as_transform("init_identity_()", transform)
+    identity = transform.identity(1, dtype=torch.float32, device="cpu")[0]
     heads = [part for part in module.modules() if isinstance(part, ThetaHead)]
-    layers = [head.layer for head in heads] or [part for part in module.modules() if isinstance(part, nn.Linear)]
+    layers = [(head.layer, head.first_bias()) for head in heads]
+    if not heads:
+        layers = [(part, identity) for part in module.modules() if isinstance(part, nn.Linear)][-1:]
     if not layers:
         raise ValueError(f"init_identity_(): expected module to have an nn.Linear, got {type(module).__name__} without one")
-    layer = layers[-1]
+    for layer, _ in layers:
+        _check_last_layer(layer, transform)
+    for layer, bias in layers:
+        start_last_layer_(layer, bias, perturbation, generator)
+    return module
+
+
+def _check_last_layer(layer: nn.Linear, transform: Transform) -> None:
     if nn.parameter.is_lazy(layer.weight):
         raise ValueError("init_identity_(): expected module to know its sizes; call it once first, its last layer is lazy")
     if layer.out_features != transform.num_params or layer.bias is None:
@@ -153,9 +154,6 @@ def init_identity_(
         raise ValueError(
             f"init_identity_(): expected the last nn.Linear of module to have {transform.num_params} outputs for "
             f"{transform.name} and a bias, got {layer.out_features} and {bias}")
-    start = heads[-1].first_bias() if heads else transform.identity(1, dtype=torch.float32, device="cpu")[0]
-    start_last_layer_(layer, start, perturbation, generator)
-    return module
 
 
 def start_last_layer_(layer: nn.Linear, bias: Tensor, perturbation: float, generator: torch.Generator | None) -> None:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from ._autograd import in_transform
 from ._average_pool import AveragePool, sizes_of
-from ._theta_head import Parameterized, ThetaHead, init_identity_
+from ._theta_head import ThetaHead, init_identity_
+from ._transform_names import as_transform
+from .transforms import Transform
 
 __all__ = [
     "AveragePool", "ConvolutionalLocalization", "FullyConnectedLocalization", "Localization", "ThetaHead", "init_identity_",
@@ -27,7 +29,7 @@ class Localization(nn.Module):
 
     Args:
         backbone: takes the image to features, ``(B, F)`` or ``(B, C, *spatial)``.
-        transform: of ``stn_cuda.transforms``.
+        transform: of ``stn_cuda.transforms``, or a name.
         in_features: of the head, after pooling: F, or C times the pooled size's entries. None: taken from the first call.
         pooled_size: the spatial size that features are averaged to, an int for all axes. 1 is global average pooling; a
             larger one keeps positions, which translations need. None: no pooling, for features ``(B, F)`` or images of one
@@ -49,12 +51,13 @@ class Localization(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        transform: Parameterized,
+        transform: Transform | str,
         in_features: int | None = None,
         pooled_size: int | Sequence[int] | None = None,
         **head: Any,
     ) -> None:
         super().__init__()
+        transform = as_transform(type(self).__name__, transform)
         self.backbone = backbone
         self.pool: nn.Module = _pool(type(self).__name__, pooled_size, transform.dims)
         self.head = ThetaHead(transform, in_features, **head)
@@ -67,7 +70,7 @@ class FullyConnectedLocalization(Localization):
     """The paper's fully connected network: hidden layers of 32, 32 and 32 units with ReLU.
 
     Args:
-        transform: of ``stn_cuda.transforms``.
+        transform: of ``stn_cuda.transforms``, or a name.
         hidden: the hidden layers' widths.
         in_features: C times the image's pixels. None: taken from the first call, and images have that size from then on.
         pooled_size: the spatial size that images are averaged to first, so that they may have any.
@@ -88,13 +91,14 @@ class FullyConnectedLocalization(Localization):
 
     def __init__(
         self,
-        transform: Parameterized,
+        transform: Transform | str,
         hidden: Sequence[int] = (32, 32, 32),
         in_features: int | None = None,
         pooled_size: int | Sequence[int] | None = None,
         **head: Any,
     ) -> None:
         name = type(self).__name__
+        transform = as_transform(name, transform)
         _check_widths(name, "hidden", hidden)
         layers = [_pool(name, pooled_size, transform.dims), nn.Flatten()]
         for width, next_width in zip((in_features, *hidden), hidden):
@@ -109,7 +113,7 @@ class ConvolutionalLocalization(Localization):
     paper's network halves one of 42 x 42: 21 x 21, the default. 3-D for a transform of volumes.
 
     Args:
-        transform: of ``stn_cuda.transforms``.
+        transform: of ``stn_cuda.transforms``, or a name.
         in_channels: None: taken from the first call.
         channels: of both convolutions.
         kernel_size: of both convolutions.
@@ -133,7 +137,7 @@ class ConvolutionalLocalization(Localization):
 
     def __init__(
         self,
-        transform: Parameterized,
+        transform: Transform | str,
         in_channels: int | None = None,
         channels: tuple[int, int] = (20, 20),
         kernel_size: int = 5,
@@ -142,6 +146,7 @@ class ConvolutionalLocalization(Localization):
         **head: Any,
     ) -> None:
         name = type(self).__name__
+        transform = as_transform(name, transform)
         _check_widths(name, "channels", channels, 2)
         _check_widths(name, "kernel_size, hidden", (kernel_size, hidden))
         sizes = sizes_of(name, "working_size", working_size, transform.dims)

@@ -52,6 +52,16 @@ def test_starts_at_the_identity(name, bound, device):
     assert theta.requires_grad
 
 
+def test_init_identity_takes_every_head():
+    pair = nn.ModuleList([FullyConnectedLocalization("Affine", (4,), 4, bound=bound) for bound in (None, 0.5)])
+    init_identity_(pair, "Affine", 0.1, torch.Generator().manual_seed(0))
+    features = torch.randn(2, 4)
+    away = [network(features) - AFFINE.identity() for network in pair]
+    assert all(0 < difference.abs().max() < 0.5 for difference in away)
+    init_identity_(pair, AFFINE)
+    assert all(torch.equal(network(features), AFFINE.identity(2)) for network in pair)
+
+
 @pytest.mark.parametrize("transform", (Translation(), Attention(), Projective()), ids=lambda transform: transform.name)
 def test_every_width(transform, device):
     for network in (FullyConnectedLocalization(transform), ConvolutionalLocalization(transform)):
@@ -204,6 +214,7 @@ BAD = {
     "no bias": (lambda: init_identity_(nn.Linear(3, 6, bias=False), AFFINE), "got 6 and no bias"),
     "lazy": (lambda: init_identity_(nn.LazyLinear(6), AFFINE), "call it once first, its last layer is lazy"),
     "perturbation": (lambda: init_identity_(nn.Linear(3, 6), AFFINE, -1.0), "expected perturbation to be .* got -1.0"),
+    "name": (lambda: FullyConnectedLocalization("Afine"), "FullyConnectedLocalization.*transform to be one of .*got 'Afine'"),
     "bounds": (lambda: ThetaHead(AFFINE, 4, bound=(1.0, 2.0)), "expected bound to be a number or 6 of them, got 2"),
     "bound": (lambda: ThetaHead(AFFINE, 4, bound=0), "expected bound to be positive and finite, got 0"),
     "clip": (lambda: ThetaHead(AFFINE, 4, gradient_clip=0.0), "expected gradient_clip to be positive and finite, got 0.0"),
