@@ -22,11 +22,12 @@ def check_tensor(function: str, name: str, value: Any) -> None:
         raise TypeError(f"{function}(): expected {name} to be a Tensor, got {type(value).__name__}")
 
 
-def check_bool(function: str, name: str, value: Any) -> None:
+def check_bool(function: str, name: str, value: Any, or_none: bool = False) -> None:
+    """``or_none``: whether the function takes None, too; it has been replaced by then."""
     if not isinstance(value, bool):
         kind = type(value)
         described = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
-        raise TypeError(f"{function}(): expected {name} to be a bool or None, got a value of type {described}")
+        raise TypeError(f"{function}(): expected {name} to be a bool{' or None' * or_none}, got a value of type {described}")
 
 
 def lookup(function: str, name: str, table: dict[Any, Any], value: Any) -> Any:

@@ -84,7 +84,7 @@ def check_output_size(function: str, size: Sequence[int]) -> None:
     """The spatial size of an output."""
     if len(size) not in (2, 3) or min(size) <= 0:
         raise ValueError(
-            f"{function}(): expected size (H, W) or (D, H, W) with positive entries only, got {text_of(size)}")
+            f"{function}(): expected size (H, W) or (D, H, W), spatial only, with positive entries only, got {text_of(size)}")
 
 
 def check_theta(function: str, theta: Tensor, size: Sequence[int], projective: bool) -> None:
@@ -108,6 +108,12 @@ def check_flow(function: str, flow: Tensor, dims: int | None = None) -> None:
         raise ValueError(f"{function}(): expected flow of shape {of} without empty axes, got {text_of(shape)}")
 
 
+def check_image(function: str, input: Tensor) -> None:
+    """What a transform samples: the other sizes are told by it."""
+    if input.dim() not in (4, 5):
+        raise RuntimeError(f"{function}(): expected input of shape (N, C, H, W) or (N, C, D, H, W), got {text_of(input.shape)}")
+
+
 def check_transform_sample(
     function: str, name: str, input: Tensor, parameters: Tensor, size: Sequence[int], any_mix: bool = False
 ) -> None:
@@ -115,8 +121,7 @@ def check_transform_sample(
     check_same_device(function, name, parameters, "input", input)
     check_device(function, "input", input.device)
     check_dense(function, "input", input)
-    if input.dim() not in (4, 5):
-        raise RuntimeError(f"{function}(): expected input of shape (N, C, H, W) or (N, C, D, H, W), got {text_of(input.shape)}")
+    check_image(function, input)
     if len(size) != input.dim() - 2:
         raise ValueError(
             f"{function}(): expected size with {input.dim() - 2} entries for input of shape {text_of(input.shape)}, got "

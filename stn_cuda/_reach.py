@@ -65,10 +65,10 @@ def _half_of_ball(dims: int, count: int) -> list[tuple[float, ...]]:
     for k in range(count):
         radius = ((k + 0.5) / count) ** (1 / dims)
         if dims == 2:  # with its reflection a point takes two angles: half a turn has all of them
-            angle = math.pi * k / golden
+            angle = math.radians(180 * k / golden)  # (a float of a module, such as math.pi, torch.compile can't guard)
             points.append((radius * math.cos(angle), radius * math.sin(angle)))
         else:  # z from 0 to 1 in another order than the radius, so that not all outer points are near one pole
-            angle = 2 * math.pi * k / golden**2
+            angle = math.radians(360 * k / golden**2)
             z = (k * golden) % 1
             ring = math.sqrt(1 - z * z)
             points.append((radius * ring * math.cos(angle), radius * ring * math.sin(angle), radius * z))

@@ -51,7 +51,9 @@ def grid_sample(
         fill_value: what is read outside the image: a number, or a floating point tensor ``()``, ``(C,)`` or ``(N, C)`` on
             input's device, which gets a gradient. With ``"zeros"`` or ``"fill"`` every tap outside reads it. With
             ``"border"`` taps are clamped to the edge, but a location whose coordinate is outside the area of the pixels,
-            x < -0.5 or x >= size - 0.5 on any such axis, takes it whole (ITK's rule). It may be NaN, to mark what is outside.
+            x < -0.5 or x >= size - 0.5 on any such axis, takes it whole (ITK's rule). It may be NaN, to mark what is outside;
+            the gradient of ``grid`` is then NaN, too, where a tap reads it, even if the loss leaves that out (0 times NaN): for
+            training, sample a mask of ones.
         coordinates: ``"normalized"``, or ``"pixel"``: the grid holds pixels, 0 being the centre of the first one, and
             ``align_corners`` must not be given; reflection is about the edges of the end pixels.
 
@@ -187,7 +189,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         return handle_torch_function(affine_grid, (theta,), theta, size, align_corners=align_corners)
     if align_corners is None:
         align_corners = _warned_default()
-    _checks.check_bool("affine_grid", "align_corners", align_corners)
+    _checks.check_bool("affine_grid", "align_corners", align_corners, or_none=True)
     _checks.check_tensor("affine_grid", "theta", theta)
     if _is_autocast(theta):  # 16 bits are too few for coordinates
         theta = theta.to(_checks.accumulate_dtype(theta.dtype))
@@ -213,7 +215,7 @@ def _convention(align_corners: bool | None, coordinates: str, function: str = "g
     if convention is None:
         if align_corners is None:
             align_corners = _warned_default(stacklevel=4)
-        _checks.check_bool(function, "align_corners", align_corners)
+        _checks.check_bool(function, "align_corners", align_corners, or_none=True)
         return _CONVENTIONS[align_corners]
     if align_corners is not None:
         raise ValueError(

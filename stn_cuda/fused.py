@@ -41,10 +41,10 @@ def affine_sample(
     returns ``input`` itself, bit for bit, if sizes are equal and its pixels finite.
 
     Args:
-        input: ``(N, C, H, W)`` or ``(N, C, D, H, W)``, as in :func:`grid_sample`.
+        input: ``(N, C, H, W)`` or ``(N, C, D, H, W)``, otherwise as in :func:`grid_sample`.
         theta: ``(N, 2, 3)`` or ``(N, 3, 4)``, from normalised positions ``(x, y[, z])`` in the output to those in the input; of
-            the dtype and device of ``input``, or float32 with a 16-bit one. One of ``input`` and ``theta`` may have N = 1 for
-            all of the other's: neither is copied.
+            the dtype and device of ``input``, or float32 with a 16-bit one, which is to be preferred: 16 bits misplace pixels.
+            One of ``input`` and ``theta`` may have N = 1 for all of the other's: neither is copied.
         size: the output's spatial size, (H, W) or (D, H, W); None: that of ``input``.
         mode, padding_mode, fill_value: as in :func:`grid_sample`.
         align_corners: whether -1 and 1 are the centres of the end pixels or, by default, their outer edges, in both images.
@@ -131,13 +131,13 @@ def flow_sample(
 
     Args:
         input: ``(N, C, H, W)`` or ``(N, C, D, H, W)``, as in :func:`grid_sample`, of any size: nothing is rescaled.
-        flow: ``(N, 2, *out)`` or ``(N, 3, *out)`` in pixels, channels in the order x, y[, z]. Dtypes and batches as theta's in
-            :func:`affine_sample`.
+        flow: ``(N, 2, H, W)`` or ``(N, 3, D, H, W)`` in pixels, channels in the order x, y[, z], of the output's size. Dtypes
+            and batches as theta's in :func:`affine_sample`.
         mode, padding_mode, fill_value: as in :func:`grid_sample`.
         align_corners: only says whether reflection is about the centres of the end pixels or about their edges.
 
     Returns:
-        ``(N, C, *out)`` in the dtype and memory format of ``input``.
+        ``(N, C, H, W)`` or ``(N, C, D, H, W)``, the flow's sizes, in the dtype and memory format of ``input``.
 
     The gradient of ``flow`` is the same bits in every run; on CUDA that of ``input`` under
     ``torch.use_deterministic_algorithms(True)``.
@@ -163,6 +163,7 @@ def flow_sample(
     if input.is_complex():
         return _of_parts(
             lambda part, fill: flow_sample(part, flow, mode, padding_mode, align_corners, fill), input, fill_value)
+    _grid_checks.check_image("flow_sample", input)
     if not torch.jit.is_tracing():  # a trace would take every size for a constant; the operators check again
         _grid_checks.check_flow("flow_sample", flow, input.dim() - 2)
     size = list(flow.shape[2:])
@@ -184,6 +185,7 @@ def _sample_theta(
     _checks.check_tensor(name, "input", input)
     _checks.check_tensor(name, "theta", theta)
     _checks.check_bool(name, "antialias", antialias)
+    _grid_checks.check_image(name, input)
     is_linearized = _checks.lookup(name, "gradient", _GRADIENTS, gradient)
     size = list(input.shape[2:]) if size is None else _ints(name, size)
     if input.is_complex():
