@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _checks
-from ._theta_head import start_last_layer_
+from ._theta_head import LastLayer
 from .localization import Localized
 
 
@@ -44,12 +44,7 @@ class PointLocalization(nn.Module):
         self.dims = dims
         self.points = nn.Sequential(*_layers((dims, *channels), batch_norm, of_points=True))
         self.cloud = nn.Sequential(*_layers((channels[-1], *hidden), batch_norm, of_points=False))
-        self.last = nn.Linear((*channels, *hidden)[-1], dims * dims)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """The last layer back to the identity."""
-        start_last_layer_(self.last, torch.eye(self.dims, device="cpu").flatten(), 0.0, None)
+        self.last = LastLayer((*channels, *hidden)[-1], torch.eye(dims, device="cpu").flatten())
 
     def forward(self, points: Tensor) -> Tensor:
         features = self.cloud(self.points(points.mT).amax(2))  # points [B, d, N]

@@ -17,8 +17,9 @@ from .transforms import Transform
 class ThetaHead(nn.Module):
     """A linear layer from features to theta that starts at the transform's identity, whatever the features.
 
-    Its weights start at zero, its bias at the identity. It computes in float32 if the features or weights have 16 bits, under
-    autocast too: 16 bits are too few for coordinates.
+    Its weights start at zero, its bias at the identity, also after ``reset_parameters()``. An initialisation of all of a model's
+    layers (``model.apply(...)``) takes that away: :func:`init_identity_` brings it back. It computes in float32 if the features
+    or weights have 16 bits, under autocast too: 16 bits are too few for coordinates.
 
     Args:
         transform: of ``stn_cuda.transforms``, or the name of one that needs no argument: ``"Affine"``.
@@ -58,30 +59,28 @@ class ThetaHead(nn.Module):
         self.transform = transform = as_transform("ThetaHead", transform)
         self.gradient_scale = _as_limit("gradient_scale", gradient_scale, zero=True)
         self.gradient_clip = math.inf if gradient_clip is None else _as_limit("gradient_clip", gradient_clip)
-        start, limits = transform.identity(1, dtype=torch.float32, device="cpu")[0], None
-        if bound is not None:
-            limits = torch.tensor(_bounds(bound, transform.num_params))
-        # Not persistent: arguments of the constructor, and no states
-        self.register_buffer("bound", limits, persistent=False)
-        self.register_buffer("start", None if limits is None else start, persistent=False)
-        first_bias = start if limits is None else torch.zeros_like(start)
-        self.layer: nn.Linear = (
-            _LazyLastLayer(first_bias) if in_features is None else nn.Linear(in_features, transform.num_params))
+        self._bounds = None if bound is None else _bounds(bound, transform.num_params)
+        for name in ("bound", "start"):  # not persistent: arguments of the constructor, and no states
+            values = None if bound is None else torch.empty(transform.num_params, dtype=torch.float32)
+            self.register_buffer(name, values, persistent=False)
+        first_bias = self._identity() if bound is None else torch.zeros_like(self._identity())
+        self.layer: LastLayer | LazyLastLayer = (
+            LazyLastLayer(first_bias) if in_features is None else LastLayer(in_features, first_bias))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Back to the identity."""
-        if not isinstance(self.layer, _LazyLastLayer):
-            start_last_layer_(self.layer, self.first_bias(), 0.0, None)
+        """Back to the identity, as after ``to_empty()``."""
+        if self.bound is not None and self.start is not None and self._bounds is not None:
+            self.bound.copy_(torch.tensor(self._bounds, device="cpu"))
+            self.start.copy_(self._identity())
+        self.layer.reset_parameters()
 
-    def first_bias(self) -> Tensor:
-        """That of the identity."""
-        start = self.transform.identity(1, dtype=torch.float32, device="cpu")[0]
-        return start if self.bound is None else torch.zeros_like(start)
+    def _identity(self) -> Tensor:
+        return self.transform.identity(1, dtype=torch.float32, device="cpu")[0]
 
     def forward(self, features: Tensor) -> Tensor:
         features, layer = features.flatten(1), self.layer
-        if isinstance(layer, _LazyLastLayer):
+        if isinstance(layer, LazyLastLayer):
             layer(features)  # makes the weights, and a Linear of it
         dtype = _checks.accumulate_dtype(layer.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):
@@ -134,7 +133,7 @@ def init_identity_(
     transform = as_transform("init_identity_()", transform)
     identity = transform.identity(1, dtype=torch.float32, device="cpu")[0]
     heads = [part for part in module.modules() if isinstance(part, ThetaHead)]
-    layers = [(head.layer, head.first_bias()) for head in heads]
+    layers: list[tuple[nn.Linear, Tensor]] = [(head.layer, head.layer.first_bias) for head in heads]
     if not heads:
         layers = [(part, identity) for part in module.modules() if isinstance(part, nn.Linear)][-1:]
     if not layers:
@@ -163,19 +162,34 @@ def start_last_layer_(layer: nn.Linear, bias: Tensor, perturbation: float, gener
         layer.bias.copy_(bias)
         if perturbation:  # drawn on the CPU: the same numbers for every device and dtype
             for tensor, std in ((layer.weight, perturbation / math.sqrt(layer.in_features)), (layer.bias, perturbation)):
-                noise = torch.empty(tensor.shape).normal_(0, std, generator=generator)
+                noise = torch.empty(tensor.shape, device="cpu").normal_(0, std, generator=generator)
                 tensor.add_(noise.to(tensor))
 
 
-class _LazyLastLayer(nn.LazyLinear):
-    """Takes its width from the first call, and starts with zero weights and a given bias all the same."""
+class LastLayer(nn.Linear):
+    """Starts, and starts anew, with zero weights and a given bias."""
+
+    def __init__(self, in_features: int, first_bias: Tensor) -> None:
+        super().__init__(in_features, first_bias.shape[0])
+        self.first_bias = first_bias  # on the CPU; neither a parameter nor a buffer
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        if hasattr(self, "first_bias"):  # which it isn't in the constructor of nn.Linear
+            start_last_layer_(self, self.first_bias, 0.0, None)
+
+
+class LazyLastLayer(nn.LazyLinear):
+    """A :class:`LastLayer` that takes its width from the first call."""
+
+    cls_to_become = LastLayer  # type: ignore[assignment]
 
     def __init__(self, first_bias: Tensor) -> None:
         super().__init__(first_bias.shape[0])
-        self.first_bias = first_bias  # neither a parameter nor a buffer
+        self.first_bias = first_bias
 
     def reset_parameters(self) -> None:
-        if not self.has_uninitialized_params() and hasattr(self, "first_bias"):
+        if hasattr(self, "first_bias") and not self.has_uninitialized_params():
             start_last_layer_(self, self.first_bias, 0.0, None)
 
 

@@ -168,6 +168,18 @@ def test_states_and_copies(name, device):
     assert not any("bound" in key or "start" in key for key in first.state_dict())
 
 
+@pytest.mark.parametrize("bound", (None, 0.5), ids=("unbounded", "bounded"))
+def test_made_without_storage(bound, device):
+    """On torch's meta device, then filled: what the constructor computes is computed anew."""
+    with torch.device("meta"):
+        network = ConvolutionalLocalization(AFFINE, in_channels=1, bound=bound)
+    network.to_empty(device=device)
+    for part in network.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+    assert torch.equal(network(images(device)), AFFINE.identity(3, torch.float32, device))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_whole(name, device, fresh_dynamo):
     network = NETWORKS[name](bound=0.5, gradient_scale=0.5, gradient_clip=1.0).to(device)
