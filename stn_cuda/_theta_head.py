@@ -17,8 +17,8 @@ from .transforms import Transform
 class ThetaHead(nn.Module):
     """A linear layer from features to theta that starts at the transform's identity, whatever the features.
 
-    Its weights start at zero, its bias at the identity, also after ``reset_parameters()``. An initialisation of all of a model's
-    layers (``model.apply(...)``) takes that away: :func:`init_identity_` brings it back. It computes in float32 if the features
+    Its weights start at zero, its bias at the identity, also after ``reset_parameters()``. An initialisation of all layers of a
+    model (``model.apply(...)``) takes that away: :func:`init_identity_` brings it back. It computes in float32 if the features
     or weights have 16 bits, under autocast too: 16 bits are too few for coordinates.
 
     Args:

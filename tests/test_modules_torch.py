@@ -36,10 +36,8 @@ def test_compiled_whole(name, device, fresh_dynamo):
     assert not module.last_theta.requires_grad
 
 
-LINEARIZED = pytest.param("linearized", marks=pytest.mark.xfail(
-    strict=True, reason="with dynamic=True Dynamo takes reach for a symbol, and can't guard what is computed of it"))
 # antialias has a graph for each number of halvings, odd or even
-ANY_SIZE = [LINEARIZED, *(name for name in MODULES if name not in ("linearized", "antialias", "points"))]
+ANY_SIZE = [name for name in MODULES if name not in ("antialias", "points")]
 
 
 @pytest.mark.parametrize("name", ANY_SIZE)
