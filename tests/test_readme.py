@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
-@pytest.mark.parametrize("page", ["README.md", "docs/migration.md", "docs/transform_objects.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/migration.md", "docs/transform_objects.md", "docs/modules.md"])
 def test_every_block_of_the_page_runs(page: str, torch_functions_as_before: None) -> None:
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^( *)```python\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
