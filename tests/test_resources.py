@@ -95,7 +95,8 @@ def test_a_limit_with_an_exception_says_why_and_the_last_one_fits_all() -> None:
 
 
 def test_the_table_has_a_row_a_kernel_and_a_column_a_dtype() -> None:
-    text = resources.markdown([*read(frame=8), *read(dtype="half", registers=44), *read(registers=42), *read(symbol(source="Transform"))], "nvcc 13.0")
+    some = [*read(frame=8), *read(dtype="half", registers=44), *read(registers=42), *read(symbol(source="Transform"))]
+    text = resources.markdown(some, "nvcc 13.0")
     assert "| kernel | float | half |" in text
     assert "## backward of transforms" in text
     assert "| 2-D bilinear border, 32 bits | 40 to 42, 8 frame, 2048 shared | 44, 2048 shared |" in text
