@@ -100,7 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sources = [source for program in PROGRAMS.values() for source in program] + sorted(EMULATION.glob("*.cpp"))
-        objects = {source: pool.submit(compiled, source, []) for source in reversed(sources)}
+        objects = {source: pool.submit(compiled, source, []) for source in dict.fromkeys(reversed(sources))}
         switches = {name: pool.submit(compiled, EMULATION / "fiber.cpp", flags) for name, flags in SWITCHES.items()}
         library = [objects[source].result() for source in EMULATION.glob("*.cpp") if source.name != "fiber.cpp"]
         links = []

@@ -43,6 +43,8 @@ SOURCES = {
 FUZZED_CALLS = "1000"
 RUNS = {"kernels_2d": [["fuzz", FUZZED_CALLS], ["large"]], "kernels_3d": [["fuzz", FUZZED_CALLS]]}
 
+ARGUMENTS = {"gather": ["15"]}
+
 SURVIVED, NOT_COMPILED = "survived", "does not compile"
 VERDICTS = (  # a pattern in what the program printed -> how the mutant was noticed
     (r"AddressSanitizer|runtime error:", "sanitizer"),
@@ -92,7 +94,7 @@ def examine(tree: Path, check: str, prepared: Path) -> None:
     """Compiles and runs a check in a tree. Raises Failed."""
     if check not in RUNS:
         gxx([tree / SOURCES[check], "-o", tree / check])
-        return run([str(tree / check)])
+        return run([str(tree / check), *ARGUMENTS.get(check, [])])
     kernels = tree / "kernels.o"
     gxx(["-x", "c++", "-c", tree / SOURCES[check], "-o", kernels, *kernel_flags(check)])
     for program, *arguments in RUNS[check]:

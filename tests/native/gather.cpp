@@ -1,6 +1,8 @@
 // NOTE [ Gather ] of csrc/core/gather.h, by g++ alone under ASan and UBSan: for every pixel the search finds the locations that
 // read it, with the weights that the forward has for them: none is missing and none is found twice. What they are is found here
 // by looking at all of them.
+//
+//   gather [rounds of each kind of theta]
 #include "../../csrc/core/gather.h"
 
 #include <algorithm>
@@ -17,7 +19,7 @@ using namespace stn;
 
 namespace {
 
-constexpr int kRounds = 100;  // of each kind of theta, for each type, number of axes and mode
+int rounds = 100;  // of each kind of theta, for each type, number of axes and mode
 
 enum class Theta {
   kIdentity,
@@ -354,7 +356,7 @@ void check_theta(Random& random, Theta kind, const int64_t (&out)[kMaxDims], con
 template <typename scalar_t, int kDims, InterpolationMode kMode>
 void check_mode(Random& random) {
   for (int kind = 0; kind < int(Theta::kCount); ++kind) {
-    for (int round = 0; round < kRounds; ++round) {
+    for (int round = 0; round < rounds; ++round) {
       int64_t out[kMaxDims] = {1, 1, 1}, in[kMaxDims] = {1, 1, 1};
       for (int e = 0; e < kDims; ++e) {
         out[e] = random.below(8) == 0 ? 1 : 1 + random.below(kDims == 2 ? 12 : 6);
@@ -378,7 +380,8 @@ void check_mode(Random& random) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  if (count > 1) rounds = std::atoi(arguments[1]);
   Random random{20150605};
   const auto all = [&](auto mode) {
     constexpr InterpolationMode kMode = decltype(mode)::value;

@@ -222,7 +222,7 @@ int main(int count, char** arguments) {
     Random random{uint64_t(seed) * 0x9E3779B97F4A7C15ull + uint64_t(k) + 1};
     for (int warm = 0; warm < 4; ++warm) random.bits();  // neighbouring states are alike at first
     emulation::set_seed(random.below(4) * random.bits());
-    if (random.below(8) == 0) {
+    if (random.below(7) == 0) {
       check_transform_grid(random);
     } else if (random.below(3) == 0) {
       check_transform_sample(random);

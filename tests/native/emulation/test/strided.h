@@ -114,14 +114,15 @@ class Strided {
     return sum;
   }
 
-  double load(int64_t offset) const { return load_number(type_, at(offset)); }
+  /// 0 for an element that the block lacks: only the product may be caught at it.
+  double load(int64_t offset) const { return has(offset) ? load_number(type_, at(offset)) : 0; }
 
   /// value() for every element that the block has.
   template <typename F>
   void fill(F&& value) {
     for (int64_t k = 0, all = count(); k < all; ++k) {
       const int64_t offset = offset_of(k);
-      if ((first_ + offset + 1) * bytes_of(type_) <= bytes_) store_number(type_, value(), at(offset));
+      if (has(offset)) store_number(type_, value(), at(offset));
     }
     filled_.assign(block_.get(), block_.get() + bytes_);
   }
@@ -144,6 +145,7 @@ class Strided {
   }
 
  private:
+  bool has(int64_t offset) const { return (first_ + offset + 1) * bytes_of(type_) <= bytes_; }
   unsigned char* at(int64_t offset) const { return block_.get() + (first_ + offset) * bytes_of(type_); }
 
   stn::ScalarType type_;
