@@ -254,7 +254,7 @@ inline void check_transform_grid(Random& random) {
   call.dtype = dtype, call.batch = 1 + random.below(3);
   const bool many = random.below(8) == 0;  // several blocks share a sum
   FuzzedTransform transform(random, computed, call.batch, image, random.below(3) == 0, many ? 12000 / call.batch : 300);
-  const int64_t what = random.below(5);  // odd: the low bits of one number after another are no strangers
+  const int64_t what = random.below(5);  // odd, because the lowest bits of draws in a row depend on each other
   const bool backward = what > 2, second = call.along_tangent = what == 1 || what == 2 || what == 4;
   const int dims = image.dims;
   const int64_t locations = transform.arrays.locations();

@@ -126,9 +126,11 @@ struct Transformed {
     arrays.theta = parameters->data(), arrays.tangent_theta = tangent->data();
     std::copy_n(parameters->strides.begin(), 3, arrays.theta_stride);
     std::copy_n(tangent->strides.begin(), 3, arrays.tangent_stride);
+    if (batch == 1) arrays.theta_stride[0] = arrays.tangent_stride[0] = 0;
     if (!is_flow()) return;
     arrays.theta = arrays.tangent_theta = nullptr;
     arrays.flow = location_array(parameters, computed), arrays.tangent_flow = location_array(tangent, computed);
+    if (batch == 1) arrays.flow.batch_stride = arrays.tangent_flow.batch_stride = 0;
   }
 
   bool is_flow() const { return arrays.kind == TransformKind::kFlow; }
@@ -145,7 +147,7 @@ struct Transformed {
     std::vector<double> partial(is_flow() ? 0 : partials, NAN);
     TransformArrays given = arrays;
     if (is_flow()) {
-      given.grad_flow = {bytes.data(), arrays.dims * arrays.locations(), 1, arrays.locations(), false};
+      given.grad_flow = {bytes.data(), batch == 1 ? 0 : arrays.dims * arrays.locations(), 1, arrays.locations(), false};
     } else {
       given.grad_theta = bytes.data(), given.partial = partial.data();
     }
@@ -192,7 +194,8 @@ void check_transform_sample(Random& random, ScalarType dtype, TransformKind kind
   set_batch(call, 2);
   if (share) (random.below(2) ? call.input_batch : call.grid_batch) = 1;
   call.channels = channels, call.size[0] = 4, call.size[1] = 3, call.size[2] = 1;
-  const int64_t size[kMaxDims] = {41, 31, 1};  // many to a pixel: a block gathers them, where most read one
+  const bool at_one_pixel = zoom < 1;  // so many that a block gathers them
+  const int64_t size[kMaxDims] = {at_one_pixel ? 41 : 19, at_one_pixel ? 31 : 13, 1};
   const ScalarType computed = computed_in(dtype);
   const bool centres = call.coordinates == CoordinateConvention::kCentrePixels;
   const Transformed transform(random, computed, transform_arrays(kind, 2, size, call.size, true, centres), call.grid_batch,
