@@ -14,8 +14,8 @@
 
 PY ?= $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,python3)
 TESTS ?=
-EMULATED = affine_grid antialias autocast autograd beyond broadcasting complex cuda_backend double_backward edges errors fill \
-	gradients memory_format mixed_precision nonfinite nonfinite_beyond operators other_libraries padding_beyond reach sixteen_bits \
+EMULATED = affine_grid autocast autograd beyond broadcasting complex cuda_backend double_backward edges errors fill \
+	gradients memory_format mixed_precision nonfinite nonfinite_beyond operators other_libraries padding_beyond sixteen_bits \
 	transform_grids transform_identity transform_operators transform_sample valid_mask
 DEMO ?=
 OUT ?= build/gpu

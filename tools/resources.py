@@ -59,7 +59,33 @@ class Limit:
 ROLLED = "the loop over z is rolled, so that this axis' weights are looked up in a frame"
 LIVE = "16 taps with first and second derivatives are live at once, and a thread has 255 registers"
 ONE_MORE = "ptxas spills a few registers where that makes room for one block more, see kMinBlocks"
+SEARCH = "the half spaces of a search stay in registers while each bounds the others; the kernel waits for memory"
 LIMITS = (
+    Limit(r"^gather.* 3-D .* 64 bits double", 255, 680, 1528, SEARCH),
+    Limit(r"^gather.* 3-D .* double", 255, 600, 1248, SEARCH),
+    Limit(r"^gather.* 64 bits double", 255, 72, 172, SEARCH),
+    Limit(r"^gather.* 3-D .* 64 bits", 255, 16, 40, SEARCH),
+    Limit(r"^gather.* 3-D", 248, reason=SEARCH),
+    Limit(r"^gather.* double", 255, reason=SEARCH),
+    Limit(r"^gather", 216, reason=SEARCH),
+    Limit(r"^theta sums 3-D", 72),
+    Limit(r"^transform grid backward 3-D.* double", 168),
+    Limit(r"^transform grid backward 2-D.* 64 bits double", 120),
+    Limit(r"^transform grid backward 2-D", 104),
+    Limit(r"^transform grid backward", 128),
+    Limit(r"^transform grid 3-D.* double", 80),
+    Limit(r"^backward of transforms 2-D bicubic", 255),
+    Limit(r"^backward of transforms 2-D bilinear.* 64 bits double", 112),
+    Limit(r"^backward of transforms 2-D bilinear.* (64 bits|double)", 80, 48, 96, ONE_MORE),
+    Limit(r"^backward of transforms 3-D bicubic", 160, 312, 0, ROLLED),
+    Limit(r"^backward of transforms 3-D bilinear.* 64 bits double", 184),
+    Limit(r"^backward of transforms 3-D bilinear.* double", 168, 24, 52, ONE_MORE),
+    Limit(r"^backward of transforms 3-D bilinear", 128, 8, 12, ONE_MORE),
+    Limit(r"^backward of transforms 3-D nearest", 88),
+    Limit(r"^forward of transforms 2-D bicubic", 160),
+    Limit(r"^forward of transforms 3-D bicubic", 112, 216, 0, ROLLED),
+    Limit(r"^forward of transforms 3-D bilinear", 80),
+    Limit(r"^forward of transforms 2-D nearest.* double", 40, 8, 8, ONE_MORE),
     Limit(r"^forward 3-D bicubic", 120, 216, 0, ROLLED),
     Limit(r"^sorted backward of the backward 3-D bicubic.* 64 bits double", 128, 16, 24, "a few more than two blocks leave it"),
     Limit(r"^sorted.* double", 128, reason="two blocks at once, as kSortedMinBlocks asks"),
