@@ -3,7 +3,8 @@ from . import transforms
 from ._extension import _C
 from ._patch import patch
 from .functional import affine_grid, grid_sample, valid_mask
-from .fused import affine_sample, flow_grid, flow_sample, projective_grid, projective_sample
+from .fused import affine_sample, flow_sample, projective_sample
+from .grids import flow_grid, projective_grid
 from .thin_plate_spline import ThinPlateSplineBasis, thin_plate_spline_grid
 
 build_info = _C.build_info

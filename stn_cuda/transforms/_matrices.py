@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import fused
+from .. import fused, grids
 from ..functional import affine_grid
 
 NEAR_INFINITY = 1e-8  # |w| below it has no coordinate: the kernels' bound
@@ -80,7 +80,7 @@ def inverse(matrix: Tensor) -> Tensor:
 
 def grid(matrix: Tensor, size: list[int], align_corners: bool) -> Tensor:
     if is_projective(matrix):
-        return fused.projective_grid(matrix, size, align_corners)
+        return grids.projective_grid(matrix, size, align_corners)
     return affine_grid(matrix, [matrix.shape[0], 1, *size], align_corners)
 
 

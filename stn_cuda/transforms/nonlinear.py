@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .. import _checks, _spline_constants
 from ..functional import _ints, grid_sample
-from ..fused import flow_grid, flow_sample
+from ..fused import flow_sample
+from ..grids import flow_grid
 from ..thin_plate_spline import ThinPlateSplineBasis, thin_plate_spline_grid
 from .protocol import Transform
 
