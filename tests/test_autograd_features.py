@@ -76,7 +76,7 @@ def test_backward_saves_tensors_for_a_second_derivative_only_if_one_is_wanted(ro
 
 def test_double_backward_saves_the_arguments_and_the_cotangent_and_nothing_it_made(device):
     """Coordinates, weights and copies would be many times that."""
-    (routed, _), saved = ONE_EACH, []
+    routed, saved = ONE_EACH[0], []
     arguments = leaves(routed.tensors(device))
     output = routed.ours(*arguments)
     grad_output = torch.ones_like(output, requires_grad=True)
