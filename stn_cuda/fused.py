@@ -34,7 +34,8 @@ def affine_sample(
 ) -> Tensor:
     """Sample ``input`` through the affine map ``theta``: ``grid_sample(input, affine_grid(theta, ...))`` in one kernel.
 
-    No grid is in memory, forward or backward; the gradient of ``theta`` is summed where it arises, in a fixed order and at last
+    No grid is in memory, forward or backward (but on CUDA for the gradient of ``input`` under reflection or circular padding,
+    which is sorted); the gradient of ``theta`` is summed where it arises, in a fixed order and at last
     in float64, and is the same bits in every run, as that of ``input`` is. The map is formed in pixels, so that the identity
     returns ``input`` itself, bit for bit, if sizes are equal and its pixels finite.
 
