@@ -81,9 +81,9 @@ struct SampleCall {
   int64_t input_batch, grid_batch;  // batch, or 1
   int64_t size[kMaxDims];           // of the image
   ImageArray input;
-  ChannelArray fill;  // absent: taps outside read 0
-  LocationArray grid;               // or
-  TransformArrays transform;        // whose batch is grid_batch, too
+  ChannelArray fill;          // absent: taps outside read 0
+  LocationArray grid;         // or
+  TransformArrays transform;  // whose batch is grid_batch, too
   LocationArray output;       // forward
   LocationArray grad_output;  // backward
   ImageArray grad_input;      // backward, zeroed by the caller

@@ -7,14 +7,21 @@ namespace stn {
 
 /// NOTE [ Gather ]
 /// grad_input of a theta's call, by who owns a pixel and not by who adds to it: the pixel's owner looks for the locations that
-/// read it. They are those whose coordinate is within the interpolation's radius of the pixel on every axis, which the map of theta makes linear
-/// inequalities of a location's position:
+/// read it. They are those whose coordinate is within the interpolation's radius of the pixel on every axis, which the map of
+/// theta makes linear inequalities of a location's position:
 ///
-///   low <= row(e) / w + centre <= high     is, where w > 0,     row(e) - (low - centre) w >= 0   and   (high - centre) w - row(e) >= 0
+///   low <= row(e) / w + centre <= high
 ///
-/// and the same with both signs turned where w < 0. The inequalities are loosened by their rounding, and prune only: whether and
-/// how much a location reads the pixel is what its own stencil says, by the forward's arithmetic. So a search may find too many
-/// locations but not too few, and never the same one twice.
+/// which is, where w > 0,
+///
+///   row(e) - (low - centre) w >= 0     and     (high - centre) w - row(e) >= 0
+///
+/// and the same with both signs turned where w < 0. The inequalities are loosened by their rounding, and prune only: whether
+/// and how much a location reads the pixel is what its own stencil says, by the forward's arithmetic. So a search may find too
+/// many locations but not too few, and never the same one twice.
+///
+/// One limit: bicubic counts its taps in floats, and on an axis of more than 2^24 pixels a float32 has no next one. There a
+/// location that border padding clamps to the last pixel reads one beside it as well, which isn't looked for.
 ///
 /// It is for paddings that move a coordinate to one place at most: zeros and border, whose end pixels have no bound outwards.
 /// Reflection and circular padding have as many images of a pixel as theta likes, without a bound that the host knows: the sort
@@ -111,7 +118,8 @@ struct Gather {
   const params_t& params;
   index_t pixel[kDims];
 
-  /// f(location, weight) for the locations of image n that read the pixel: for every `lanes`-th of the candidates, from `lane` on.
+  /// f(location, weight) for the locations of image n that read the pixel: for every `lanes`-th of the candidates, from `lane`
+  /// on.
   template <typename F>
   STN_HOST_DEVICE void visit(index_t n, index_t lane, index_t lanes, F&& f) const {
     const Map map = params.source.transform.map_of(n);
@@ -226,7 +234,8 @@ struct Gather {
   static constexpr scalar_t kReach = scalar_t(Interpolation<kMode>::kRadius);
   static constexpr scalar_t kSlack = sizeof(scalar_t) == 4 ? scalar_t(2e-6) : scalar_t(4e-15);  // 32 roundings
 
-  /// A location without a coordinate, w being 0, reads the first pixel under border padding. There is none where w keeps its sign.
+  /// A location without a coordinate, w being 0, reads the first pixel under border padding. There is none where w keeps its
+  /// sign.
   STN_HOST_DEVICE bool reads_without_a_coordinate(const Map& map, scalar_t w_size) const {
     const scalar_t least_w = scalar_t(2) * magnitude(map.entry[kDims][kDims]) - w_size;
     bool reads = map.w_row && !(least_w > Map::kLeastW + kSlack * w_size);
@@ -263,8 +272,8 @@ struct Gather {
   }
 
   /// sign * (row(e) - limit * w) >= 0, loosened.
-  STN_HOST_DEVICE void bound(HalfSpace<kDims, scalar_t>& result, const Map& map, int e, scalar_t sign,
-                             scalar_t limit, scalar_t size, scalar_t w_size, bool unbounded) const {
+  STN_HOST_DEVICE void bound(HalfSpace<kDims, scalar_t>& result, const Map& map, int e, scalar_t sign, scalar_t limit,
+                             scalar_t size, scalar_t w_size, bool unbounded) const {
     if (unbounded) {
       result = none();
       return;

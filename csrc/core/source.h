@@ -50,8 +50,7 @@ struct TransformSource {
   Transform<kDims, scalar_t, index_t> transform;
   bool wanted;
 
-  STN_HOST explicit TransformSource(const SampleCall& call)
-      : transform(call.transform), wanted(call.wants_source_gradient()) {}
+  STN_HOST explicit TransformSource(const SampleCall& call) : transform(call.transform), wanted(call.wants_source_gradient()) {}
 
   STN_HOST_DEVICE bool wants_gradient() const { return wanted; }
 

@@ -54,7 +54,8 @@ struct ThetaMap {
     for (int e = 0; e < kDims; ++e) {
       const value_t displacement = row(e, position);
       const value_t moved = displacement + centre[e];
-      result[e] = w_row ? select(none, scalar_t(NAN), multiply_add(inverse, displacement, broadcast<value_t>(centre[e]))) : moved;
+      result[e] =
+          w_row ? select(none, scalar_t(NAN), multiply_add(inverse, displacement, broadcast<value_t>(centre[e]))) : moved;
     }
   }
 
@@ -148,7 +149,9 @@ struct Transform {
   }
 
   STN_HOST_DEVICE ThetaMap<kDims, scalar_t> map_of(index_t n) const { return loaded(theta, theta_stride, n, true); }
-  STN_HOST_DEVICE ThetaMap<kDims, scalar_t> tangent_of(index_t n) const { return loaded(tangent_theta, tangent_stride, n, false); }
+  STN_HOST_DEVICE ThetaMap<kDims, scalar_t> tangent_of(index_t n) const {
+    return loaded(tangent_theta, tangent_stride, n, false);
+  }
 
   STN_HOST_DEVICE scalar_t flow_coordinate(index_t n, index_t location, int e, scalar_t position) const {
     const scalar_t from_first = position + scalar_t(size[e] - 1) * scalar_t(0.5);
@@ -173,7 +176,8 @@ struct Transform {
   }
 
   /// A flow's gradient: each location owns its entry, so this stores. `second`: the derivative along the tangent, 0.
-  STN_HOST_DEVICE void store_grad_flow(index_t n, index_t location, const scalar_t (&gradient)[kDims], bool second = false) const {
+  STN_HOST_DEVICE void store_grad_flow(index_t n, index_t location, const scalar_t (&gradient)[kDims],
+                                       bool second = false) const {
     STN_UNROLL
     for (int e = 0; e < kDims; ++e) grad_flow.store(n, e, location, second ? scalar_t(0) : gradient[e] * unit[e][e]);
   }
@@ -214,7 +218,8 @@ struct Transform {
       STN_UNROLL
       for (int j = 0; j <= kDims; ++j) {
         const bool given = e < kDims || map.w_row;
-        map.entry[e][j] = given ? from[n * stride[0] + e * stride[1] + j * stride[2]] * unit[e][j] : scalar_t(is_primal && j == kDims);
+        map.entry[e][j] =
+            given ? from[n * stride[0] + e * stride[1] + j * stride[2]] * unit[e][j] : scalar_t(is_primal && j == kDims);
       }
     }
     STN_UNROLL

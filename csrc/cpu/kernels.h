@@ -12,8 +12,8 @@ struct Kernels {
   void (*grad_grad_output)(const SampleCall&, int64_t begin, int64_t end);
   void (*second_grad_grid)(const SampleCall&, int64_t begin, int64_t end);
   void (*second_grad_input)(const SampleCall&, int64_t begin, int64_t end);
-  void (*fill_gradient)(const FillGradientCall&, int64_t begin, int64_t end);      // fill values; writes grad_fill
-  void (*transform_grid)(const TransformGridCall&, int64_t begin, int64_t end);    // LocationUnits; writes grid
+  void (*fill_gradient)(const FillGradientCall&, int64_t begin, int64_t end);    // fill values; writes grad_fill
+  void (*transform_grid)(const TransformGridCall&, int64_t begin, int64_t end);  // LocationUnits; writes grid
   // LocationUnits; writes grad_flow, or a unit's partial sum
   void (*transform_grid_backward)(const TransformGridCall&, int64_t begin, int64_t end);
   void (*theta_sums)(const TransformArrays&, ScalarType, int64_t begin, int64_t end);  // images; writes grad_theta

@@ -9,6 +9,6 @@
 
 namespace stn::cpu {
 const Kernels kKernelsAvx512{forward,           grad_grid,     grad_input,     grad_grad_output,        second_grad_grid,
-                          second_grad_input, fill_gradient, transform_grid, transform_grid_backward, theta_sums};
+                             second_grad_input, fill_gradient, transform_grid, transform_grid_backward, theta_sums};
 }
 #endif

@@ -7,5 +7,5 @@
 
 namespace stn::cpu {
 const Kernels kKernelsBaseline{forward,           grad_grid,     grad_input,     grad_grad_output,        second_grad_grid,
-                          second_grad_input, fill_gradient, transform_grid, transform_grid_backward, theta_sums};
+                               second_grad_input, fill_gradient, transform_grid, transform_grid_backward, theta_sums};
 }

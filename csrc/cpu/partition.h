@@ -15,8 +15,8 @@ constexpr int kTile = 512;
 
 STN_HOST int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// What owns an output (of all images), or an entry of grad_grid or a partial sum of theta's gradient (of the grid's images): the
-/// tiles of every one.
+/// What owns an output (of all images), or an entry of grad_grid or a partial sum of theta's gradient (of the grid's images):
+/// the tiles of every one.
 struct LocationUnits {
   int64_t locations, tiles;  // an image
   int64_t count;

@@ -33,11 +33,11 @@ void tile_positions(const Transform<kDims, scalar_t, int64_t>& transform, int64_
   }
 }
 
-/// theta's coordinates, by whole vectors. Not inlined: a compiler may round differently in two places, and grids have to be what
-/// fused sampling samples at.
+/// theta's coordinates, by whole vectors. Not inlined: a compiler may round differently in two places, and grids have to be
+/// what fused sampling samples at.
 template <typename value_t, int kDims, typename scalar_t>
-__attribute__((noinline)) void map_tile(const ThetaMap<kDims, scalar_t>& map, const TileOf<kDims, scalar_t>& position, int count,
-                                        TileOf<kDims, scalar_t>& coordinate) {
+__attribute__((noinline)) void map_tile(const ThetaMap<kDims, scalar_t>& map, const TileOf<kDims, scalar_t>& position,
+                                        int count, TileOf<kDims, scalar_t>& coordinate) {
   for (int i = 0; i < count; i += kLanes<value_t>) {
     value_t from[kDims], to[kDims];
     for (int e = 0; e < kDims; ++e) std::memcpy(&from[e], &position[e][i], sizeof from[e]);

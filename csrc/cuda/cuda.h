@@ -9,8 +9,8 @@ namespace stn::cuda {
 int grid_sample(const SampleCall& call, void* stream);
 
 /// Several locations may add to one pixel of grad_input, by atomics and in any order; or, if `deterministic`, in an order that
-/// the call alone decides, after a sort of the locations, with scratch memory; by a theta it is gathered, and grad_input needs no
-/// zeros. Everything else has the same bits always. (So for the double backward, which knows no transforms.)
+/// the call alone decides, after a sort of the locations, with scratch memory; by a theta it is gathered, and grad_input needs
+/// no zeros. Everything else has the same bits always. (So for the double backward, which knows no transforms.)
 int grid_sample_backward(const SampleCall& call, bool deterministic, void* stream);
 int grid_sample_double_backward(const SampleCall& call, bool deterministic, void* stream);
 /// How many bytes both want at call.scratch, for a call with all of its arrays.

@@ -68,8 +68,7 @@ inline int64_t largest_index(const SampleCall& call) {
   for (const LocationArray* array : {&call.output, &call.grad_output, &call.grad_grad_output})
     largest = std::max(largest, extent_of(*array, call.batch, call.channels, call.locations));
   const TransformArrays& transform = call.transform;
-  for (const LocationArray* array :
-       {&call.grid, &call.grad_grid, &call.tangent_grid, &transform.flow, &transform.grad_flow})
+  for (const LocationArray* array : {&call.grid, &call.grad_grid, &call.tangent_grid, &transform.flow, &transform.grad_flow})
     largest = std::max(largest, extent_of(*array, call.batch, call.dims, call.locations));
   for (const ChannelArray* array : {&call.fill, &call.tangent_fill})
     largest = std::max(largest, call.batch * array->batch_stride + call.channels * array->channel_stride);

@@ -24,8 +24,8 @@ __device__ void sum_over_block(double (&values)[kCount]) {
   }
 }
 
-/// Channels that a thread sums at once, in registers: each location is looked up, and its weight formed, once for all of them, and
-/// their loads are under way together.
+/// Channels that a thread sums at once, in registers: each location is looked up, and its weight formed, once for all of them,
+/// and their loads are under way together.
 constexpr int kChannelsAtOnce = 8;
 
 /// Sums over the columns of a block, in an order that depends on nothing; column 0 has the results. Every thread of the block

@@ -28,7 +28,8 @@ void check_fill(const SampleCall& call, const Tensor& input, const Tensor& fill_
 }
 
 /// A checked call without its arrays and locations, whose coordinates come from `source`: a grid, or parameters.
-SampleCall make_call(const Tensor& input, const Tensor& source, const char* name, const SampleOptions& options, const char* op) {
+SampleCall make_call(const Tensor& input, const Tensor& source, const char* name, const SampleOptions& options,
+                     const char* op) {
   SampleCall call{};
   call.dtype = check_dtype(input, op, "input");
   check_value(source.size(0) == batch_of(input, source) || source.size(0) == 1, op, ": expected ", name,

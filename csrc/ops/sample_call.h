@@ -41,8 +41,8 @@ class SampleArguments {
   std::vector<Tensor> kept_;
 };
 
-/// Gradients of input, grid (or parameters) and fill_value that are wanted, allocated and put into the call: computed in the type that is
-/// computed in, rounded once to the dtype that is returned.
+/// Gradients of input, grid (or parameters) and fill_value that are wanted, allocated and put into the call: computed in the
+/// type that is computed in, rounded once to the dtype that is returned.
 struct SampleGradients {
   Tensor input, grid, fill;
 

@@ -49,9 +49,11 @@ Tensor grid_gradient(TransformArrays transform, const Tensor& grad_grid, const O
   check_like(grad_grid, grid_sizes(transform, batch), grad_grid.scalar_type(), grad_grid, op, "grad_grid");
   const Sizes sizes = parameter_sizes(transform, batch);
   for (const OptionalTensor* given : {&parameters, &tangent}) {
-    if (*given) check_like(**given, sizes, grad_grid.scalar_type(), grad_grid, op, given == &tangent ? "tangent" : "parameters");
+    if (*given)
+      check_like(**given, sizes, grad_grid.scalar_type(), grad_grid, op, given == &tangent ? "tangent" : "parameters");
   }
-  check_value(parameters || transform.kind != TransformKind::kProjective, op, ": expected parameters for a projective transform");
+  check_value(parameters || transform.kind != TransformKind::kProjective, op,
+              ": expected parameters for a projective transform");
   TransformGridCall call = make_call(transform, grad_grid, batch, tangent.has_value(), op);
   Backend backend(grad_grid);
   const bool empty = grad_grid.numel() == 0;
@@ -85,7 +87,8 @@ Tensor transform_grid(const Tensor& parameters, OptionalTensor tangent, int64_t 
 }
 
 template <typename Backend>
-Tensor plain_transform_grid(const Tensor& parameters, int64_t kind, Sizes size, Sizes in_size, bool pixels, bool align_corners) {
+Tensor plain_transform_grid(const Tensor& parameters, int64_t kind, Sizes size, Sizes in_size, bool pixels,
+                            bool align_corners) {
   return transform_grid<Backend>(parameters, std::nullopt, kind, size, in_size, pixels, align_corners);
 }
 

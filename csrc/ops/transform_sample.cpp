@@ -45,8 +45,8 @@ void backward_with_grid(Backend& backend, SampleCall call, const Tensor& like) {
 
 using Gradients = std::tuple<Tensor, Tensor, Tensor>;
 
-/// grad_output [N, C, *size] and the forward's arguments -> grad_input, grad_parameters, grad_fill; what output_mask does not ask
-/// for is an undefined tensor. The same bits always by a theta, and by a flow but for CUDA's grad_input, for which
+/// grad_output [N, C, *size] and the forward's arguments -> grad_input, grad_parameters, grad_fill; what output_mask does not
+/// ask for is an undefined tensor. The same bits always by a theta, and by a flow but for CUDA's grad_input, for which
 /// `deterministic` asks.
 template <typename Backend>
 Gradients transform_sample_backward(const Tensor& grad_output, const Tensor& input, const Tensor& parameters, int64_t kind,
@@ -86,7 +86,7 @@ Gradients transform_sample_backward(const Tensor& grad_output, const Tensor& inp
 }  // namespace
 }  // namespace stn::ops
 
-#define STN_TRANSFORM_SAMPLE                                                                                    \
+#define STN_TRANSFORM_SAMPLE                                                                                  \
   "Tensor input, Tensor parameters, int transform, SymInt[] size, int mode, int[] padding, int coordinates, " \
   "Tensor? fill_value, bool float_output"
 

@@ -372,6 +372,8 @@ void check_mode(Random& random) {
       if (round == 0) out[random.below(kDims)] = 10000 + random.below(20000);
       std::snprintf(check_context, sizeof check_context, "%s, %s, %d-D mode %d, %zu bytes: ", kNames[kind],
                     round ? "a long image" : "a long output", kDims, int(kMode), sizeof(scalar_t));
+      // bicubic's limit, see NOTE [ Gather ]: float's next pixel
+      if (round == 1 && sizeof(scalar_t) == 4 && Interpolation<kMode>::kTaps > 2) continue;
       if (round == 1) in[random.below(kDims)] = 16777212 + random.below(16), out[0] = out[1] = 5;
       check_theta<scalar_t, kDims, kMode>(random, Theta(kind), out, in);
     }
