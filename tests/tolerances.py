@@ -59,6 +59,17 @@ AT_CONTROL_POINTS = {
     torch.float32: Tolerance(0, 1e-5, "what is promised; rounding the grid once is 5e-7 here"),
 }
 
+# theta is the identity and weights of 0.1 / sqrt(20) times 20 features, below 1 and each wrong by half a step of bfloat16, which
+# is 2**-9: 0.1 * 2**-9 where errors are independent, 4.5 times that where they aren't. A bfloat16 theta is wrong by 2e-3.
+BFLOAT16_FEATURES = Tolerance(0, 9e-4, "the features' rounding, weighed; theta itself is float32")
+
+# Linear interpolation misses h^2 / 8 times the second derivatives, 16 and 12 for this blob: 3.3e-3 with pixels of h = 2 / 65,
+# and a quarter of that with half of h.
+INTERPOLATED_TWICE = Tolerance(0, 5e-3, "3.3e-3 + 0.8e-3: linear interpolation of a smooth blob with 65 and with 129 pixels")
+
+# Gradients of parts of a batch, averaged, and of the whole batch: sums in another order, as parts of the largest element.
+DISTRIBUTED = Tolerance(1e-5, 1e-5, "what is promised of training on several processes")
+
 # A circular coordinate a little below 0, at most 7e-8 pixels: the last pixel, of value 7, weighs that much.
 BELOW_ZERO = Tolerance(0, 1e-6, "7e-8 of the step between the last pixel and the first, 6")
 
