@@ -62,52 +62,62 @@ class TransformGridFunction(_GridFunction):
         return TransformGridJvpFunction.apply(tangent, *ctx.saved_tensors, ctx.options)
 
 
-class TransformGridJvpFunction(_GridFunction):
-    """The tangent of the grid."""
+class _DerivativeFunction(_GridFunction):
+    """A first derivative: linear in its first tensor, a tangent of parameters or a cotangent of the grid.
+
+    So by that its backward is the ``transpose``; by parameters it is Second of the pair, whichever of both is given.
+    """
 
     tensors = 2
+    transpose: type[_GridFunction]
+
+    @classmethod
+    def backward(cls, ctx: Any, other: Tensor | None) -> Gradients:  # the cotangent of what forward returned
+        if other is None:
+            return None, None, None
+        first, parameters = ctx.saved_tensors
+        by_first = by_parameters = None
+        if ctx.needs_input_grad[0]:
+            by_first = cls.transpose.apply(other, parameters, ctx.options)
+        if ctx.needs_input_grad[1]:
+            grad_grid, tangent = cls._pair(first, other)
+            by_parameters = TransformGridSecondFunction.apply(grad_grid, tangent, parameters, ctx.options)
+        return by_first, by_parameters, None  # options
+
+    @staticmethod
+    def _pair(first: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """grad_grid and tangent: one is what the Function was given, the other its result's cotangent."""
+        raise NotImplementedError
+
+
+class TransformGridJvpFunction(_DerivativeFunction):
+    """The tangent of the grid."""
 
     @staticmethod
     def forward(tangent: Tensor, parameters: Tensor | None, options: GridOptions) -> Tensor:
         return _operators.transform_grid(tangent if parameters is None else parameters, tangent, options)
 
     @staticmethod
-    def backward(ctx: Any, grad_tangent: Tensor | None) -> Gradients:  # [N, *size, dims]
-        if grad_tangent is None:
-            return None, None, None
-        tangent, parameters = ctx.saved_tensors
-        by_tangent = by_parameters = None
-        if ctx.needs_input_grad[0]:
-            by_tangent = TransformGridBackwardFunction.apply(grad_tangent, parameters, ctx.options)
-        if ctx.needs_input_grad[1]:
-            by_parameters = TransformGridSecondFunction.apply(grad_tangent, tangent, parameters, ctx.options)
-        return by_tangent, by_parameters, None  # options
+    def _pair(first: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        return other, first
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
         return push_forward(partial(grid_tangent, ctx.options), ctx.saved_tensors, tangents[:2])[0]
 
 
-class TransformGridBackwardFunction(_GridFunction):
+class TransformGridBackwardFunction(_DerivativeFunction):
     """The gradient of the parameters."""
 
-    tensors = 2
+    transpose = TransformGridJvpFunction
 
     @staticmethod
     def forward(grad_grid: Tensor, parameters: Tensor | None, options: GridOptions) -> Tensor:
         return _operators.transform_grid_backward(grad_grid, parameters, None, options)
 
     @staticmethod
-    def backward(ctx: Any, tangent: Tensor | None) -> Gradients:  # the cotangent of grad_parameters, a tangent of parameters
-        if tangent is None:
-            return None, None, None
-        grad_grid, parameters = ctx.saved_tensors
-        by_grad_grid = by_parameters = None
-        if ctx.needs_input_grad[0]:
-            by_grad_grid = TransformGridJvpFunction.apply(tangent, parameters, ctx.options)
-        if ctx.needs_input_grad[1]:
-            by_parameters = TransformGridSecondFunction.apply(grad_grid, tangent, parameters, ctx.options)
-        return by_grad_grid, by_parameters, None  # options
+    def _pair(first: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        return first, other
 
     @staticmethod
     def jvp(ctx: Any, t_grad_grid: Tensor | None, t_parameters: Tensor | None, _: None) -> Tensor:
@@ -118,6 +128,9 @@ class TransformGridBackwardFunction(_GridFunction):
         if t_parameters is not None:  # second derivatives are symmetric
             parts.append(TransformGridSecondFunction.apply(grad_grid, t_parameters, parameters, ctx.options))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+TransformGridJvpFunction.transpose = TransformGridBackwardFunction
 
 
 class TransformGridSecondFunction(_GridFunction):

@@ -59,8 +59,8 @@ AT_CONTROL_POINTS = {
     torch.float32: Tolerance(0, 1e-5, "what is promised; rounding the grid once is 5e-7 here"),
 }
 
-# theta is the identity and weights of 0.1 / sqrt(20) times 20 features, below 1 and each wrong by half a step of bfloat16, which
-# is 2**-9: 0.1 * 2**-9 where errors are independent, 4.5 times that where they aren't. A bfloat16 theta is wrong by 2e-3.
+# theta is the identity and weights of 0.1 / sqrt(20) times 20 features, below 1 and each wrong by half a step of bfloat16,
+# 2**-9: 0.1 * 2**-9 where errors are independent, 4.5 times that where they aren't. A bfloat16 theta is wrong by 2e-3.
 BFLOAT16_FEATURES = Tolerance(0, 9e-4, "the features' rounding, weighed; theta itself is float32")
 
 # Linear interpolation misses h^2 / 8 times the second derivatives, 16 and 12 for this blob: 3.3e-3 with pixels of h = 2 / 65,
