@@ -24,8 +24,8 @@ from torch import Tensor
 from torch._guards import TracingContext
 from torch.autograd import Function, forward_ad
 
-from . import _checks, _operators, _transforms, reference
-from ._operators import Options, Triple
+from . import _checks, _grid_checks, _grid_functions, _operators, _transforms
+from ._operators import GridOptions, Options, Triple
 
 _ops = torch.ops.stn_cuda
 
@@ -50,18 +50,31 @@ def grid_sample(
     return _eager_sample(input, grid, fill, options)
 
 
-def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     """The checked call: theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]."""
+    if torch.compiler.is_compiling() and not in_transform():  # programs name it by its own operator
+        refuse_compiled_duals()
+        return _ops.affine_grid.default(theta, size, align_corners)
+    return transform_grid(theta, _affine_options(size, align_corners))
+
+
+def transform_grid(parameters: Tensor, options: GridOptions) -> Tensor:
+    """The checked call: parameters [N, ...] -> [N, *size, dims]."""
     refuse_compiled_duals()
     transform, compiling = in_transform(), torch.compiler.is_compiling()
     if torch.jit.is_tracing() or (transform and wants_plain_operations()):
-        return reference.affine_grid(theta, size, align_corners)
+        return _operators.reference_grid(parameters, options)
     if transform:
-        function = _transforms.affine_grid_in_graph if compiling else _transforms.AffineGridFunction.apply
-        return function(theta, size, align_corners)
+        function = _grid_functions.grid_in_graph if compiling else _grid_functions.TransformGridFunction.apply
+        return function(parameters, options)
     if compiling:
-        return _ops.affine_grid.default(theta, size, align_corners)
-    return _eager_affine_grid(theta, size, align_corners)
+        return _ops.transform_grid.default(parameters, *options)
+    return _eager_grid(parameters, options)
+
+
+def _affine_options(size: Sequence[int], align_corners: bool) -> GridOptions:
+    out = list(size[2:])
+    return _operators.AFFINE, out, out, False, align_corners
 
 
 def autocast_is_wide(input: Tensor, grid: Tensor) -> bool:
@@ -95,9 +108,9 @@ def _eager_sample(input: Tensor, grid: Tensor, fill: Tensor | None, options: Opt
     return (GridSampleFunction.apply if wants else _operators.sample)(input, grid, fill, options)
 
 
-def _eager_affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-    wants = torch.is_grad_enabled() and theta.requires_grad
-    return (AffineGridFunction.apply if wants else _operators.affine_grid)(theta, size, align_corners)
+def _eager_grid(parameters: Tensor, options: GridOptions) -> Tensor:
+    wants = torch.is_grad_enabled() and parameters.requires_grad
+    return (TransformGridFunction.apply if wants else _operators.transform_grid)(parameters, options)
 
 
 # ---- Functions of plain eager calls -------------------------------------------------------------------------------------
@@ -151,33 +164,20 @@ class GridSampleBackwardFunction(Function):
             *tangents, *ctx.saved_tensors, ctx.options, ctx.needs_input_grad[:4]), None, None  # options, wanted
 
 
-class AffineGridFunction(Function):
-    """Linear in theta, so that its backward's derivative is itself."""
+class TransformGridFunction(Function):
+    """Saves the parameters of a homography alone: the others are linear in them."""
 
     @staticmethod
-    def forward(ctx: Any, theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-        ctx.options = size, align_corners
-        return _operators.affine_grid(theta, size, align_corners)
+    def forward(ctx: Any, parameters: Tensor, options: GridOptions) -> Tensor:
+        ctx.save_for_backward(parameters if options[0] == _operators.PROJECTIVE else None)
+        ctx.options = options
+        return _operators.transform_grid(parameters, options)
 
     @staticmethod
-    def backward(ctx: Any, grad_grid: Tensor) -> tuple[Tensor | None, ...]:  # [N, *out, dims]
-        function = differentiable(
-            _operators.affine_grid_backward, AffineGridBackwardFunction.apply, _transforms.AffineGridBackwardFunction.apply,
-            grad_grid)
-        return function(grad_grid, *ctx.options), None, None  # size, align_corners
-
-
-class AffineGridBackwardFunction(Function):
-    @staticmethod
-    def forward(ctx: Any, grad_grid: Tensor, size: list[int], align_corners: bool) -> Tensor:
-        ctx.options = size, align_corners
-        return _operators.affine_grid_backward(grad_grid, size, align_corners)
-
-    @staticmethod
-    def backward(ctx: Any, grad_grad_theta: Tensor) -> tuple[Tensor | None, ...]:  # [N, dims, dims + 1]
-        function = differentiable(
-            _operators.affine_grid, AffineGridFunction.apply, _transforms.AffineGridFunction.apply, grad_grad_theta)
-        return function(grad_grad_theta, *ctx.options), None, None  # size, align_corners
+    def backward(ctx: Any, grad_grid: Tensor) -> tuple[Tensor | None, ...]:  # [N, *size, dims]
+        recorded = _grid_functions.TransformGridBackwardFunction.apply
+        function = differentiable(_operators.transform_grid_backward, recorded, recorded, grad_grid)
+        return function(grad_grid, *ctx.saved_tensors, ctx.options), None  # options
 
 
 # ---- the public operators' own autograd ---------------------------------------------------------------------------------
@@ -202,12 +202,24 @@ def _grid_sample_autograd_key(
 
 
 def _affine_grid_autograd_key(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-    refuse_transforms("affine_grid")
-    refuse_compiled_duals()
     _checks.check_tensor("stn_cuda::affine_grid", "theta", theta)
+    _grid_checks.check_affine_operator(theta, size)
+    return _grid_autograd("affine_grid", theta, _affine_options(size, align_corners))
+
+
+def _transform_grid_autograd_key(
+    parameters: Tensor, transform: int, size: list[int], in_size: list[int], pixels: bool, align_corners: bool
+) -> Tensor:
+    _checks.check_tensor("stn_cuda::transform_grid", "parameters", parameters)
+    return _grid_autograd("transform_grid", parameters, (transform, size, in_size, pixels, align_corners))
+
+
+def _grid_autograd(name: str, parameters: Tensor, options: GridOptions) -> Tensor:
+    refuse_transforms(name)
+    refuse_compiled_duals()
     if forward_ad._current_level >= 0:
-        return _transforms.AffineGridFunction.apply(theta, size, align_corners)
-    return _eager_affine_grid(theta, size, align_corners)
+        return _grid_functions.TransformGridFunction.apply(parameters, options)
+    return _eager_grid(parameters, options)
 
 
 # ---- the public operators under autocast: in scripts, and for direct callers --------------------------------------------
@@ -231,3 +243,4 @@ for _key in ("AutocastCPU", "AutocastCUDA"):
     _library.impl("affine_grid", _affine_grid_autocast_key, _key)
 _library.impl("grid_sample", _grid_sample_autograd_key, "Autograd")
 _library.impl("affine_grid", _affine_grid_autograd_key, "Autograd")
+_library.impl("transform_grid", _transform_grid_autograd_key, "Autograd")

@@ -180,22 +180,7 @@ def _transform_sample_backward(
     return grad_input, grad_parameters, _dense_as(fill_value, output_mask[2])
 
 
-def _grid_dims(size: Sequence[int]) -> int:
-    if len(size) not in (4, 5):
-        raise ValueError(f"affine_grid: expected size (N, C, H, W) or (N, C, D, H, W), got {tuple(size)}")
-    return len(size) - 2
-
-
-@_fake("affine_grid", "_affine_grid")
+@_fake("affine_grid")
 def _affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
-    dims = _grid_dims(size)
-    _checks.check_like("affine_grid", "theta", theta, (size[0], dims, dims + 1), theta.dtype, theta)
-    return theta.new_empty((size[0], *size[2:], dims))
-
-
-@_fake("affine_grid_backward")
-def _affine_grid_backward(grad_grid: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
-    dims = _grid_dims(size)
-    shape = (size[0], *size[2:], dims)
-    _checks.check_like("affine_grid_backward", "grad_grid", grad_grid, shape, grad_grid.dtype, grad_grid)
-    return grad_grid.new_empty((size[0], dims, dims + 1))
+    _grid_checks.check_affine_operator(theta, size)
+    return theta.new_empty((size[0], *size[2:], len(size) - 2))

@@ -1,4 +1,4 @@
-"""Sampling through transforms without a grid in memory: its autograd, and the routes of it and of the grids.
+"""Sampling through transforms without a grid in memory: its autograd and its routes, as ``_autograd``'s.
 
 A first backward in a plain or compiled call is a kernel that knows the transform. Whatever is differentiated further, or inside
 one of torch.func's transforms, is the grid's Functions and grid_sample's, one after the other: kernels too, and the same
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-from . import _autograd, _checks, _grid_functions, _operators, _transforms
+from . import _autograd, _checks, _operators, _transforms
 from ._grid_functions import TransformGridBackwardFunction, TransformGridFunction
 from ._operators import FusedOptions, GridOptions
 
@@ -63,22 +63,6 @@ def separate(options: FusedOptions, input: Tensor) -> tuple[GridOptions, _operat
 
 # ---- routes -------------------------------------------------------------------------------------------------------------
 
-def transform_grid(parameters: Tensor, options: GridOptions) -> Tensor:
-    """The checked call: parameters [N, ...] -> [N, *size, dims]. Routes as in ``_autograd``."""
-    _autograd.refuse_compiled_duals()
-    transform, compiling = _autograd.in_transform(), torch.compiler.is_compiling()
-    if torch.jit.is_tracing() or (transform and _autograd.wants_plain_operations()):
-        return _operators.reference_grid(parameters, options)
-    if transform:
-        function = _grid_functions.grid_in_graph if compiling else TransformGridFunction.apply
-        return function(parameters, options)
-    if compiling:
-        return torch.ops.stn_cuda.transform_grid.default(parameters, *options)
-    if torch.is_grad_enabled() and parameters.requires_grad:
-        return TransformGridFunction.apply(parameters, options)
-    return _operators.transform_grid(parameters, None, options)
-
-
 def transform_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, options: FusedOptions) -> Tensor:
     """The checked call: input [N, C, *in], parameters [N, ...] -> [N, C, *size]."""
     _autograd.refuse_compiled_duals()
@@ -86,7 +70,8 @@ def transform_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, opt
         return _traced_sample(input, in_computed_dtype(parameters), fill, options)
     if _autograd.in_transform():
         of_grid, of_sampling = separate(options, input)
-        return _autograd.grid_sample(input, transform_grid(in_computed_dtype(parameters), of_grid), fill, *of_sampling)
+        grid = _autograd.transform_grid(in_computed_dtype(parameters), of_grid)
+        return _autograd.grid_sample(input, grid, fill, *of_sampling)
     if torch.compiler.is_compiling():
         transform, size, mode, padding, coordinates, float_output = options
         return torch.ops.stn_cuda.transform_sample.default(
@@ -110,18 +95,6 @@ def _eager_sample(input: Tensor, parameters: Tensor, fill: Tensor | None, option
 
 
 # ---- the public operators' own autograd, and under autocast -------------------------------------------------------------
-
-def _transform_grid_autograd_key(
-    parameters: Tensor, transform: int, size: list[int], in_size: list[int], pixels: bool, align_corners: bool
-) -> Tensor:
-    _autograd.refuse_transforms("transform_grid")
-    _autograd.refuse_compiled_duals()
-    _checks.check_tensor("stn_cuda::transform_grid", "parameters", parameters)
-    options = transform, size, in_size, pixels, align_corners
-    if torch.is_grad_enabled() and parameters.requires_grad or forward_ad._current_level >= 0:
-        return TransformGridFunction.apply(parameters, options)
-    return _operators.transform_grid(parameters, None, options)
-
 
 def _transform_sample_autograd_key(
     input: Tensor, parameters: Tensor, transform: int, size: list[int], mode: int, padding: list[int], coordinates: int,
@@ -150,5 +123,4 @@ def _transform_sample_autocast_key(
 _library = torch.library.Library("stn_cuda", "IMPL")
 for _key in ("AutocastCPU", "AutocastCUDA"):
     _library.impl("transform_sample", _transform_sample_autocast_key, _key)
-_library.impl("transform_grid", _transform_grid_autograd_key, "Autograd")
 _library.impl("transform_sample", _transform_sample_autograd_key, "Autograd")

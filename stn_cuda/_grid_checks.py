@@ -10,6 +10,7 @@ from ._checks import (
     check_dense,
     check_device,
     check_dtype,
+    check_like,
     check_not_empty,
     check_same_device,
     check_source_dtype,
@@ -36,6 +37,14 @@ def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:
         raise RuntimeError(
             f"affine_grid(): expected size with theta's batch size {theta.shape[0]} as its first entry, got {text_of(size)}")
     check_dtype("affine_grid", "theta", theta.dtype)
+
+
+def check_affine_operator(theta: Tensor, size: Sequence[int]) -> None:
+    """The operator's own arguments: theta [N, dims, dims + 1] and size (N, C, *out)."""
+    if len(size) not in (4, 5):
+        raise ValueError(f"stn_cuda::affine_grid: expected size (N, C, H, W) or (N, C, D, H, W), got {tuple(size)}")
+    dims = len(size) - 2
+    check_like("stn_cuda::affine_grid", "theta", theta, (size[0], dims, dims + 1), theta.dtype, theta)
 
 
 def check_spline_points(points: Tensor, num_points: int | None) -> int:

@@ -1,4 +1,4 @@
-"""The Functions of transforms' grids, as those of ``_transforms``, for plain calls too: closed up to the second order.
+"""The Functions of transforms' grids, affine_grid's too, as those of ``_transforms``: closed up to the second order.
 
     =============================  =====================================  =================================
     Function                       backward                               jvp
@@ -42,7 +42,7 @@ class TransformGridFunction(_GridFunction):
 
     @staticmethod
     def forward(parameters: Tensor, options: GridOptions) -> Tensor:
-        return _operators.transform_grid(parameters, None, options)
+        return _operators.transform_grid(parameters, options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -95,7 +95,7 @@ class TransformGridJvpFunction(_DerivativeFunction):
 
     @staticmethod
     def forward(tangent: Tensor, parameters: Tensor | None, options: GridOptions) -> Tensor:
-        return _operators.transform_grid(tangent if parameters is None else parameters, tangent, options)
+        return _operators.transform_grid(tangent if parameters is None else parameters, options, tangent)
 
     @staticmethod
     def _pair(first: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,7 +113,7 @@ class TransformGridBackwardFunction(_DerivativeFunction):
 
     @staticmethod
     def forward(grad_grid: Tensor, parameters: Tensor | None, options: GridOptions) -> Tensor:
-        return _operators.transform_grid_backward(grad_grid, parameters, None, options)
+        return _operators.transform_grid_backward(grad_grid, parameters, options)
 
     @staticmethod
     def _pair(first: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +140,7 @@ class TransformGridSecondFunction(_GridFunction):
 
     @staticmethod
     def forward(grad_grid: Tensor, tangent: Tensor, parameters: Tensor, options: GridOptions) -> Tensor:
-        return _operators.transform_grid_backward(grad_grid, parameters, tangent, options)
+        return _operators.transform_grid_backward(grad_grid, parameters, options, tangent)
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor | None) -> Gradients:

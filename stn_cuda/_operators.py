@@ -15,6 +15,7 @@ from ._extension import _C
 
 Options = tuple[int, list[int], int, bool]  # mode, padding, coordinates, float_output
 GridOptions = tuple[int, list[int], list[int], bool, bool]  # transform, size, in_size, pixels, align_corners
+# (A normalised theta ignores in_size. Yet it has one: AOTInductor makes None of an empty list.)
 FusedOptions = tuple[int, list[int], int, list[int], int, bool]  # transform, size, and those of Options
 Triple = tuple[Tensor | None, Tensor | None, Tensor | None]
 Quadruple = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
@@ -23,8 +24,6 @@ _ops = torch.ops.stn_cuda
 _sample = _ops._grid_sample.default  # an overload is called faster than its packet
 _sample_backward = _ops.grid_sample_backward.default
 _sample_double_backward = _ops.grid_sample_double_backward.default
-_affine_grid = _ops._affine_grid.default
-_affine_grid_backward = _ops.affine_grid_backward.default
 
 _transform_grid = _ops._transform_grid.default
 _transform_grid_backward = _ops.transform_grid_backward.default
@@ -34,7 +33,7 @@ _transform_sample_backward = _ops.transform_sample_backward.default
 _MODE_NAMES = {value: name for name, value in _C.INTERPOLATION_MODES.items()}
 _TRANSFORM_NAMES = {value: name for name, value in _C.TRANSFORM_KINDS.items()}
 _PADDING_NAMES = {value: name for name, value in _C.PADDING_MODES.items()}
-PROJECTIVE, FLOW = _C.TRANSFORM_KINDS["projective"], _C.TRANSFORM_KINDS["flow"]
+AFFINE, PROJECTIVE, FLOW = (_C.TRANSFORM_KINDS[name] for name in ("affine", "projective", "flow"))
 EDGES, CENTRES, CENTRE_PIXELS = (_C.COORDINATE_CONVENTIONS[name] for name in ("edges", "centres", "centre_pixels"))
 _CONVENTION_NAMES = {value: name for name, value in _C.COORDINATE_CONVENTIONS.items()}
 
@@ -78,23 +77,7 @@ def second(
         raise _as_torchs(error, input) from None
 
 
-def affine_grid(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-    """theta [N, dims, dims + 1], size (N, C, *out) -> [N, *out, dims]"""
-    try:
-        return _affine_grid(theta, size, align_corners)
-    except RuntimeError as error:
-        raise _as_torchs(error, theta) from None
-
-
-def affine_grid_backward(grad_grid: Tensor, size: list[int], align_corners: bool) -> Tensor:
-    """grad_grid [N, *out, dims] -> grad_theta [N, dims, dims + 1]"""
-    try:
-        return _affine_grid_backward(grad_grid, size, align_corners)
-    except RuntimeError as error:
-        raise _as_torchs(error, grad_grid) from None
-
-
-def transform_grid(parameters: Tensor, tangent: Tensor | None, options: GridOptions) -> Tensor:
+def transform_grid(parameters: Tensor, options: GridOptions, tangent: Tensor | None = None) -> Tensor:
     """parameters [N, ...] -> [N, *size, dims], or the derivative of that along a tangent of the parameters."""
     try:
         return _transform_grid(parameters, tangent, *options)
@@ -103,9 +86,12 @@ def transform_grid(parameters: Tensor, tangent: Tensor | None, options: GridOpti
 
 
 def transform_grid_backward(
-    grad_grid: Tensor, parameters: Tensor | None, tangent: Tensor | None, options: GridOptions
+    grad_grid: Tensor, parameters: Tensor | None, options: GridOptions, tangent: Tensor | None = None
 ) -> Tensor:
-    """The gradient of <grad_grid, grid> by the parameters, or the derivative of that along a tangent of theirs."""
+    """The gradient of <grad_grid, grid> by the parameters, or the derivative of that along a tangent of theirs.
+
+    Without parameters for affine transforms and flows, which are linear in them.
+    """
     try:
         return _transform_grid_backward(grad_grid, parameters, tangent, *options)
     except RuntimeError as error:

@@ -147,7 +147,7 @@ def _theta_gradient(
             grad_grid[..., e].add_(along, alpha=weight)
     if theta.shape[0] == 1:  # shared by all images
         grad_grid = grad_grid.sum(0, keepdim=True)
-    return _operators.transform_grid_backward(grad_grid, theta, None, of_grid).to(given)
+    return _operators.transform_grid_backward(grad_grid, theta, of_grid).to(given)
 
 
 def _moved(theta: Tensor, point: Sequence[float], options: _operators.GridOptions) -> Tensor:

@@ -9,8 +9,6 @@ Up to the second order they are closed under differentiation, each derivative a 
     GridSampleBackwardFunction   GridSampleSecondFunction                    itself + GridSampleSecondFunction
     GridSampleJvpFunction        GridSampleBackwardFunction, SecondFunction  the reference
     GridSampleSecondFunction     the reference                               the reference
-    AffineGridFunction           AffineGridBackwardFunction                  itself
-    AffineGridBackwardFunction   AffineGridFunction                          itself
     ===========================  ==========================================  =================================
 
 They always call each other by ``apply``, never an operator: that would drop the tangents and batch axes of a transform around
@@ -214,73 +212,18 @@ class GridSampleSecondFunction(_SampleFunction):
         return tuple(next(found) if want else None for want in ctx.wanted)
 
 
-# ---- affine_grid --------------------------------------------------------------------------------------------------------
-
-class _LinearFunction(Function):
-    """Linear in its tensor: the jvp is itself, the backward its transpose."""
-
-    transpose: type[Function]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _, *ctx.options = inputs
-        ctx.set_materialize_grads(False)
-
-    @classmethod
-    def backward(cls, ctx: Any, cotangent: Tensor | None) -> Gradients:
-        gradient = None if cotangent is None else cls.transpose.apply(cotangent, *ctx.options)
-        return gradient, None, None  # size, align_corners
-
-    @classmethod
-    def jvp(cls, ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        return cls.apply(tangent, *ctx.options)
-
-    @classmethod
-    def vmap(
-        cls, info: Any, in_dims: Sequence[Any], tensor: Tensor, size: Sequence[int], align_corners: bool
-    ) -> tuple[Any, Any]:
-        (joined,), (batch,) = join_batch(info, in_dims[:1], (tensor,))
-        output = cls.apply(joined, [info.batch_size * batch, *size[1:]], align_corners)
-        return split_batch(info, batch, batch, output)
-
-
-class AffineGridFunction(_LinearFunction):
-    """theta [N, dims, dims + 1] -> [N, *out, dims]"""
-
-    @staticmethod
-    def forward(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-        return _operators.affine_grid(theta, size, align_corners)
-
-
-class AffineGridBackwardFunction(_LinearFunction):
-    """grad_grid [N, *out, dims] -> grad_theta [N, dims, dims + 1]"""
-
-    transpose = AffineGridFunction
-
-    @staticmethod
-    def forward(grad_grid: Tensor, size: list[int], align_corners: bool) -> Tensor:
-        return _operators.affine_grid_backward(grad_grid, size, align_corners)
-
-
-AffineGridFunction.transpose = AffineGridBackwardFunction
-
-
 # ---- transforms inside torch.compile ------------------------------------------------------------------------------------
 
 def _grid_sample_in_graph(input: Tensor, grid: Tensor, fill: Tensor | None, options: Options) -> Tensor:
     return GridSampleFunction.apply(input, grid, fill, options)
 
 
-def _affine_grid_in_graph(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
-    return AffineGridFunction.apply(theta, size, align_corners)
-
-
 def __getattr__(name: str) -> Any:
-    """``grid_sample_in_graph`` and ``affine_grid_in_graph``: the Functions for Dynamo, which must not look into them.
+    """``grid_sample_in_graph``: the Function for Dynamo, which must not look into it.
 
     Traced inside a transform a Function gives zeros for gradients, silently. Marked only when they are asked for, as importing
     torch._dynamo takes longer than all else here.
     """
-    if name in ("grid_sample_in_graph", "affine_grid_in_graph"):
-        return torch.compiler.allow_in_graph(globals()[f"_{name}"])
+    if name == "grid_sample_in_graph":
+        return torch.compiler.allow_in_graph(_grid_sample_in_graph)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from . import _checks, _fused_functions, _grid_checks
+from . import _autograd, _checks, _grid_checks
 from ._extension import _C
 from .functional import _ints, _is_autocast
 
@@ -48,7 +48,7 @@ def projective_grid(theta: Tensor, size: Sequence[int], align_corners: bool = Fa
     size = _ints("projective_grid", size)
     if not torch.jit.is_tracing():
         _grid_checks.check_theta("projective_grid", theta, size, projective=True)
-    return _fused_functions.transform_grid(_wide_under_autocast(theta), (_PROJECTIVE, size, [], False, align_corners))
+    return _autograd.transform_grid(_wide_under_autocast(theta), (_PROJECTIVE, size, size, False, align_corners))
 
 
 def flow_grid(flow: Tensor, input_size: Sequence[int], align_corners: bool = False) -> Tensor:
@@ -79,7 +79,7 @@ def flow_grid(flow: Tensor, input_size: Sequence[int], align_corners: bool = Fal
     if not torch.jit.is_tracing():
         _grid_checks.check_flow("flow_grid", flow)
         _grid_checks.check_input_size("flow_grid", in_size, flow)
-    return _fused_functions.transform_grid(
+    return _autograd.transform_grid(
         _wide_under_autocast(flow), (_FLOW, list(flow.shape[2:]), in_size, False, align_corners))
 
 

@@ -9,6 +9,8 @@ from cases import EXACT_IN_SIZE, Case
 from tolerances import parity
 from torch import Tensor
 
+from stn_cuda import _C
+
 OPERATORS = ("forward", "backward", "double backward", "affine grid", "affine grid backward")
 
 Results = Sequence[Tensor]
@@ -51,10 +53,10 @@ def run(name: str, case: Case, tensors: Tensors, deterministic: bool = False) ->
     if name == "double backward":
         given, mask = (get("t_input"), get("t_grid"), None, get("grad_output")), [True, True, True, False]
         return ops.grid_sample_double_backward(*given, input, grid, *options, mask, deterministic)[:3]
-    size = [*input.shape[:2], *grid.shape[1:-1]]
+    of_grid = _C.TRANSFORM_KINDS["affine"], list(grid.shape[1:-1]), [], False, case.align_corners
     if name == "affine grid":
-        return (ops._affine_grid(get("theta"), size, case.align_corners),)
-    return (ops.affine_grid_backward(get("t_grid"), size, case.align_corners),)
+        return (ops._transform_grid(get("theta"), None, *of_grid),)
+    return (ops.transform_grid_backward(get("t_grid"), None, None, *of_grid),)
 
 
 def assert_close(case: Case, results: Results, expected: Results) -> None:

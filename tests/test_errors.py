@@ -243,8 +243,8 @@ def test_other_errors_of_an_operator_stay_what_they_are(monkeypatch):
     def fails(*arguments):
         raise RuntimeError("stn_cuda: CUDA error 700: an illegal memory access was encountered")
 
-    monkeypatch.setattr(stn_cuda._operators, "_affine_grid", fails)
+    monkeypatch.setattr(stn_cuda._operators, "_transform_grid", fails)
     tensor = SimpleNamespace(device=torch.device("cuda"))
     with pytest.raises(RuntimeError, match="CUDA error 700") as caught:
-        stn_cuda._operators.affine_grid(tensor, [1, 1, 2, 2], False)
+        stn_cuda._operators.transform_grid(tensor, (0, [2, 2], [], False, False))
     assert caught.type is RuntimeError

@@ -195,7 +195,7 @@ def test_vmap_of_both_functions_in_a_compiled_program_runs_their_kernels(backend
     if device.type != "cuda":
         assert {name for name in seen if name.startswith("stn_cuda")} == {
             f"stn_cuda.{name}.default"
-            for name in ("_affine_grid", "affine_grid_backward", "_grid_sample", "grid_sample_backward")
+            for name in ("_transform_grid", "transform_grid_backward", "_grid_sample", "grid_sample_backward")
         }
         assert not [name for name in seen if "gather" in name]
 

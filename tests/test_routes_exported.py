@@ -28,6 +28,22 @@ class Transformer(nn.Module):
         return stn_cuda.grid_sample(image, grid, align_corners=False)
 
 
+class FusedTransformer(nn.Module):
+    """A fused sampler, and a grid that has an operator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor([[[0.9, 0.1, 0.05], [-0.1, 1.1, 0.0], [0.1, 0.0, 1.0]]]))
+
+    def forward(self, image):
+        theta = self.theta.expand(image.shape[0], 3, 3)
+        fused = stn_cuda.affine_sample(image, theta[:, :2], image.shape[2:])
+        return fused + stn_cuda.grid_sample(image, stn_cuda.projective_grid(theta, image.shape[2:]), align_corners=False)
+
+
+every_module = pytest.mark.parametrize("make", (Transformer, FusedTransformer))
+
+
 def images(batch, device):
     return torch.randn(batch, 3, 8, 9, generator=torch.Generator().manual_seed(5)).to(device)
 
@@ -38,8 +54,9 @@ def exported(module, device, **options):
 
 
 @pytest.mark.parametrize("strict", (False, True))
-def test_exported_saved_and_loaded_program_takes_any_batch(strict, device):
-    module, file = Transformer().to(device), io.BytesIO()
+@every_module
+def test_exported_saved_and_loaded_program_takes_any_batch(make, strict, device):
+    module, file = make().to(device), io.BytesIO()
     torch.export.save(exported(module, device, strict=strict), file)
     file.seek(0)
     loaded = torch.export.load(file).module()
@@ -52,10 +69,11 @@ def test_exported_saved_and_loaded_program_takes_any_batch(strict, device):
 
 
 @pytest.mark.slow
-def test_program_compiled_ahead_of_time_takes_any_batch(device, tmp_path):
+@every_module
+def test_program_compiled_ahead_of_time_takes_any_batch(make, device, tmp_path):
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         pytest.skip("AOTInductor needs a C++ compiler, and g++ and clang++ are not on the PATH")
-    module = Transformer().to(device)
+    module = make().to(device)
     with torch.no_grad():
         package = torch._inductor.aoti_compile_and_package(exported(module, device), package_path=str(tmp_path / "model.pt2"))
         program = torch._inductor.aoti_load_package(package)

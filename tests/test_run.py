@@ -45,7 +45,7 @@ def test_training_script_gives_its_losses_on_stn_cudas_operators():
     *losses, ours = output_of(*RUN, *script)
     assert len(losses) == 18  # 8 batches and a test in each of 2 epochs
     assert_same_to(1e-5, losses, expected)
-    wanted = {"_grid_sample", "grid_sample_backward", "_affine_grid", "affine_grid_backward"}
+    wanted = {"_grid_sample", "grid_sample_backward", "_transform_grid", "transform_grid_backward"}
     assert {f"stn_cuda::{name}" for name in wanted} <= set(ours.split()) and "stn_cuda::" not in torchs
     assert "aten::grid_sampler_2d" in torchs.split() and "aten::grid_sampler_2d" not in ours.split()
 

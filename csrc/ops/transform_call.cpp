@@ -57,7 +57,7 @@ TransformArrays make_transform(int64_t kind, const Sizes& size, const Coordinate
   const bool is_flow = transform.kind == TransformKind::kFlow, wants_size = is_flow || units.pixels;
   check_value(!wants_size || units.in_size.size() == size.size(), op, ": expected in_size with ", size.size(), " entries, got ",
               text_of(units.in_size));
-  for (const int64_t entry : units.in_size)
+  for (const int64_t entry : wants_size ? units.in_size : Sizes{})
     check_value(entry > 0, op, ": expected in_size with positive entries, got ", text_of(units.in_size));
   if (is_flow) {
     set_flow_units(transform, units);

@@ -117,26 +117,14 @@ Tensor affine_grid(const Tensor& theta, Sizes size, bool align_corners) {
   return grid_of<Backend>(transform, theta, std::nullopt, op);
 }
 
-/// grad_grid [N, *out, dims] -> grad_theta [N, dims, dims + 1]
-template <typename Backend>
-Tensor affine_grid_backward(const Tensor& grad_grid, Sizes size, bool align_corners) {
-  const char* op = "affine_grid_backward";
-  const TransformArrays transform = affine_transform(size, align_corners, op);
-  check_defined(grad_grid, op, "grad_grid");
-  check_like(grad_grid, grid_sizes(transform, size[0]), grad_grid.scalar_type(), grad_grid, op, "grad_grid");
-  return grid_gradient<Backend>(transform, grad_grid, std::nullopt, std::nullopt, op);
-}
-
 }  // namespace
 }  // namespace stn::ops
 
 #define STN_TRANSFORM_GRID "int transform, SymInt[] size, SymInt[] in_size, bool pixels, bool align_corners) -> Tensor"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(stn_cuda, m) {
-  m.def("affine_grid(Tensor theta, SymInt[] size, bool align_corners) -> Tensor");   // has an Autograd key, _autograd.py
-  m.def("_affine_grid(Tensor theta, SymInt[] size, bool align_corners) -> Tensor");  // has none
-  m.def("affine_grid_backward(Tensor grad_grid, SymInt[] size, bool align_corners) -> Tensor");
-  m.def("transform_grid(Tensor parameters, " STN_TRANSFORM_GRID);  // has an Autograd key, stn_cuda/_transformed.py
+  m.def("affine_grid(Tensor theta, SymInt[] size, bool align_corners) -> Tensor");  // has an Autograd key, _autograd.py
+  m.def("transform_grid(Tensor parameters, " STN_TRANSFORM_GRID);  // has one too
   // These two have none; a tangent gives derivatives along it.
   m.def("_transform_grid(Tensor parameters, Tensor? tangent, " STN_TRANSFORM_GRID);
   m.def("transform_grid_backward(Tensor grad_grid, Tensor? parameters, Tensor? tangent, " STN_TRANSFORM_GRID);
@@ -147,8 +135,6 @@ namespace {
 template <typename Backend, typename library_t>
 void register_kernels(library_t& m) {
   m.impl("affine_grid", TORCH_BOX(&stn::ops::affine_grid<Backend>));
-  m.impl("_affine_grid", TORCH_BOX(&stn::ops::affine_grid<Backend>));
-  m.impl("affine_grid_backward", TORCH_BOX(&stn::ops::affine_grid_backward<Backend>));
   m.impl("transform_grid", TORCH_BOX(&stn::ops::plain_transform_grid<Backend>));
   m.impl("_transform_grid", TORCH_BOX(&stn::ops::transform_grid<Backend>));
   m.impl("transform_grid_backward", TORCH_BOX(&stn::ops::transform_grid_backward<Backend>));
