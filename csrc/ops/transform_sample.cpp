@@ -91,7 +91,7 @@ Gradients transform_sample_backward(const Tensor& grad_output, const Tensor& inp
   "Tensor? fill_value, bool float_output"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(stn_cuda, m) {
-  m.def("transform_sample(" STN_TRANSFORM_SAMPLE ") -> Tensor");   // has an Autograd key, stn_cuda/_transformed.py
+  m.def("transform_sample(" STN_TRANSFORM_SAMPLE ") -> Tensor");   // has an Autograd key, _fused_functions.py
   m.def("_transform_sample(" STN_TRANSFORM_SAMPLE ") -> Tensor");  // has none
   m.def("transform_sample_backward(Tensor grad_output, " STN_TRANSFORM_SAMPLE
         ", bool[3] output_mask, bool deterministic) -> (Tensor, Tensor, Tensor)");
