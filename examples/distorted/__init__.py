@@ -1,4 +1,4 @@
-"""The parts of ``examples/distorted_mnist.py``, the distorted MNIST experiments of Jaderberg et al. 2015, for other examples too.
+"""The parts of ``examples/distorted_mnist.py``: the distorted MNIST experiments of Jaderberg et al. 2015.
 
     distortions   the data sets R, RTS, P, E and TC: digits on a canvas, from a seed
     batches       which digits, distorted how, in which iteration: the same for any number of processes

@@ -25,7 +25,7 @@ Parameters = dict[str, Tensor]  # on the CPU; the first axis is the batch
 
 @dataclass(frozen=True)
 class Digits:
-    """Undistorted digits: images ``(N, 1, 28, 28)`` and labels ``(N,)`` on one device, radii ``(N,)`` of their ink on the CPU."""
+    """Undistorted: images ``(N, 1, 28, 28)`` and labels ``(N,)`` on one device, radii ``(N,)`` of their ink on the CPU."""
 
     images: Tensor
     labels: Tensor

@@ -33,8 +33,8 @@ def window(corner: Tensor, side: int, image: int) -> Tensor:
 def inverse_of_quadrilateral(corners: Tensor) -> Tensor:
     """[..., 4, 2] -> [..., 3, 3]: the homography that takes the corners, clockwise from the upper left, to those of [-1, 1]^2.
 
-    It is 1 in its last entry. Heckbert, Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3, has the map from
-    the square in closed form; here that is inverted.
+    It is 1 in its last entry. Heckbert, Fundamentals of Texture Mapping and Image Warping, 1989, section 2.2.3, has the map
+    from the square in closed form; here that is inverted.
     """
     corners = corners.double()
     first, second, third, fourth = corners.unbind(-2)
@@ -53,7 +53,7 @@ def cross(a: Tensor, b: Tensor) -> Tensor:
 
 
 def is_proper(corners: Tensor, theta: Tensor, min_w: float) -> Tensor:
-    """[..., 4, 2], [..., 3, 3] -> [...]: whether a quadrilateral is convex, not mirrored, and w >= min_w on all of [-1, 1]^2."""
+    """[..., 4, 2], [..., 3, 3] -> [...]: whether it is convex, not mirrored, and w >= min_w on all of [-1, 1]^2."""
     edges = corners.roll(-1, -2) - corners
     convex = (cross(edges, edges.roll(-1, -2)) > 0).all(-1)
     smallest_w = theta[..., 2, 2] - theta[..., 2, :2].abs().sum(-1)  # w is linear: its least value is at a corner

@@ -15,7 +15,7 @@ from .batches import Share
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[tuple[Share, torch.device]]:
-    """Joins the group that ``torchrun`` started: gloo on the CPU, nccl on CUDA, where every process gets a device of its own."""
+    """Joins the group that ``torchrun`` started: gloo on the CPU; nccl on CUDA, a device for each process."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Share(), device
