@@ -55,25 +55,28 @@ ARCHITECTURES = {
 }
 
 
-def make_network(architecture: Architecture, canvas: int, sampler: str = "stn_cuda", pool: bool = False) -> nn.Module:
+def make_network(
+    architecture: Architecture, canvas: int, sampler: str = "stn_cuda", pool: bool = False, gradient: str = "exact"
+) -> nn.Module:
     """Takes canvases ``(B, 1, canvas, canvas)`` to logits ``(B, 10)``.
 
     ``pool``: the transformer samples at twice the resolution and averages 2 x 2, the paper's antialiasing for RTS and TC.
-    ``sampler="torch"``: torch's own functions in the place of ``stn_cuda``'s.
+    ``sampler="torch"``: torch's own functions in the place of ``stn_cuda``'s. ``gradient``: of :func:`stn_cuda.affine_sample`.
     """
     if architecture.transform is None:
         return classifier(architecture.classifier, canvas, PARAMETERS)
     transform = TRANSFORMS[architecture.transform]()
     size = 2 * WINDOW if pool else WINDOW
-    if architecture.is_recurrent:
-        if sampler == "torch":
-            raise ValueError(f"{architecture.name}: the sampler torch is for networks without recurrence")
-        seen = size  # by the localisation network: each step's result
-        recurrent = RecurrentSpatialTransformer(localization(architecture, transform, seen), transform, size, steps=STEPS)
-        transformer: nn.Module = recurrent
+    seen = size if architecture.is_recurrent else canvas  # by the localisation network
+    predictor = localization(architecture, transform, seen)
+    if sampler == "torch":
+        if architecture.is_recurrent or gradient != "exact":
+            raise ValueError("the sampler torch is for networks without recurrence, and gradient exact")
+        transformer: nn.Module = TorchSpatialTransformer(predictor, transform, size)
+    elif architecture.is_recurrent:
+        transformer = RecurrentSpatialTransformer(predictor, transform, size, steps=STEPS, gradient=gradient)
     else:
-        family = TorchSpatialTransformer if sampler == "torch" else SpatialTransformer
-        transformer = family(localization(architecture, transform, canvas), transform, size)
+        transformer = SpatialTransformer(predictor, transform, size, gradient=gradient)
     left = PARAMETERS - parameter_count(transformer)
     pooling = [nn.AvgPool2d(2)] if pool else []
     return nn.Sequential(transformer, *pooling, classifier(architecture.classifier, WINDOW, left))

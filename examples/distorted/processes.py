@@ -41,6 +41,14 @@ def total(counts: Tensor, share: Share) -> Tensor:
     return counts
 
 
+def from_first(number: int, device: torch.device, share: Share) -> int:
+    """The first process's number, in all."""
+    tensor = torch.tensor(number, device=device)
+    if share.processes > 1:
+        distributed.broadcast(tensor, 0)
+    return int(tensor)
+
+
 def wait_for_all(share: Share) -> None:
     if share.processes > 1:
         distributed.barrier()

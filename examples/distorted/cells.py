@@ -1,0 +1,146 @@
+"""A cell of the table: one network trained once on one data set; what configures it, and the files that it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .distortions import DISTORTIONS
+from .networks import ARCHITECTURES, SAMPLERS, Architecture
+from .optimizers import OPTIMIZERS, SCHEDULES
+
+EPOCH = 234  # batches of 256 in MNIST's 60,000 training digits
+STARTS = ("identity", "random")
+
+
+class Refused(ValueError):
+    """What a run can't go on with, in a line for the user."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that the result depends on.
+
+    ``horizon``: the iterations that the learning rate's schedule is made for; a shorter run is the beginning of one so long.
+    ``start``: of the localisation network's last layer: the identity, or ``nn.Linear``'s own initialisation around it.
+    """
+
+    data: str
+    network: str
+    iterations: int = 20 * EPOCH
+    horizon: int = 20 * EPOCH
+    seed: int = 0
+    batch_size: int = 256
+    optimizer: str = "adam"
+    lr: float | None = None  # None: the optimiser's usual one
+    schedule: str = "cosine"
+    localization_lr_scale: float = 1.0
+    sampler: str = "stn_cuda"
+    pool: bool = False
+    start: str = "identity"
+    gradient: str = "exact"
+    digits: str = "MNIST"  # or what was in its place
+
+    def __post_init__(self) -> None:
+        known: dict[str, Iterable[str]] = {
+            "data": DISTORTIONS, "network": ARCHITECTURES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "sampler": SAMPLERS,
+            "start": STARTS}
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise Refused(f"{name}: expected one of {', '.join(names)}, got {getattr(self, name)!r}")
+        if self.horizon < self.iterations:
+            raise Refused(f"horizon: expected at least the {self.iterations} iterations, got {self.horizon}")
+
+    @property
+    def architecture(self) -> Architecture:
+        return ARCHITECTURES[self.network]
+
+    @property
+    def name(self) -> str:
+        """For file names: what tells the cells of one table apart."""
+        parts = [self.data, self.network.replace(" ", "-"), str(self.iterations)]
+        parts += [] if self.localization_lr_scale == 1 else [f"loc-lr-{self.localization_lr_scale:g}"]
+        parts += [value for value, usual in ((self.sampler, "stn_cuda"), (self.start, "identity"), (self.gradient, "exact"))
+                  if value != usual]
+        return "_".join([*parts, *(["pool"] if self.pool else []), f"seed{self.seed}"])
+
+
+Result = dict[str, Any]  # of a finished cell, as JSON has it
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where results and checkpoints are, a file for each cell. Everything is written under another name first."""
+
+    path: Path
+
+    def result(self, cell: Cell) -> Result | None:
+        """That of an earlier run of the cell. Raises: Refused for one of another configuration."""
+        path = self._path(cell, "json")
+        if not path.exists():
+            return None
+        try:
+            result = json.loads(path.read_text())
+            seen = result["cell"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(f"{path} is no result of this program ({error}): move it away") from error
+        self._compare(path, seen, cell)
+        return result
+
+    def write_result(self, cell: Cell, result: Result) -> None:
+        text = json.dumps({"cell": asdict(cell), **result}, indent=1)
+        self._write(self._path(cell, "json"), (text + "\n").encode())
+
+    def checkpoint(self, cell: Cell, device: torch.device) -> dict[str, Any] | None:
+        """Where a run of the cell stopped, or ended. Raises: Refused for one of another configuration."""
+        path = self._path(cell, "pt")
+        if not path.exists():
+            return None
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+            seen = state["cell"]
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise Refused(f"{path} is no whole checkpoint ({str(error).splitlines()[0]}): remove it") from error
+        self._compare(path, seen, cell)
+        return state
+
+    def write_checkpoint(self, cell: Cell, state: dict[str, Any]) -> None:
+        path = self._path(cell, "pt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"cell": asdict(cell), **state}, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def results(self) -> list[Result]:
+        """Of all cells here, sorted by file name."""
+        found = [json.loads(path.read_text()) for path in sorted((self.path / "cells").glob("*.json"))]
+        return [result for result in found if "cell" in result]
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        path = self.path / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def write(self, name: str, text: str) -> None:
+        self._write(self.path / name, text.encode())
+
+    def _path(self, cell: Cell, suffix: str) -> Path:
+        return self.path / "cells" / f"{cell.name}.{suffix}"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(content)
+        os.replace(part, path)
+
+    def _compare(self, path: Path, seen: dict[str, Any], cell: Cell) -> None:
+        expected = asdict(cell)
+        names = [field.name for field in fields(cell) if seen.get(field.name) != expected[field.name]]
+        if names:
+            differences = ", ".join(f"{name} {seen.get(name)!r}, not {expected[name]!r}" for name in names)
+            raise Refused(f"{path} is of another configuration ({differences}): give another --output, or remove it")

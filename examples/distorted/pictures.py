@@ -1,0 +1,53 @@
+"""Learning curves of all cells, and what a transformer makes of test digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from .cells import Cell, Result
+from .distortions import Digits
+from .table import COLUMNS, is_plain
+
+PANEL_DIGITS = 12
+
+
+def draw_curves(path: Path, results: list[Result]) -> None:
+    """Test error over iterations, a plot for each data set; means of the seeds, and the range of them shaded."""
+    curves: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
+    longest: dict[tuple[str, str], int] = {}
+    for result in results:
+        cell = result["cell"]
+        key = cell["data"], cell["network"]
+        longest[key] = max(longest.get(key, 0), cell["iterations"])
+    for result in results:
+        cell = result["cell"]
+        if is_plain(cell) and cell["iterations"] == longest[cell["data"], cell["network"]]:
+            curves.setdefault(cell["data"], {}).setdefault(cell["network"], []).append(result["curve"])
+    names = [name for name in (*COLUMNS, "TC") if name in curves]
+    if not names:
+        return
+    figure = Figure(figsize=(4.6 * len(names), 4.2), layout="constrained")
+    colours = {network: f"C{index}" for index, network in enumerate(sorted({n for one in curves.values() for n in one}))}
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+        for network, seeds in sorted(curves[name].items()):
+            points = list(zip(*seeds))  # the seeds' points, iteration after iteration
+            iterations = [of_seeds[0][0] for of_seeds in points]
+            errors = [[error for _, error in of_seeds] for of_seeds in points]
+            axes.plot(iterations, [mean(one) for one in errors], color=colours[network], label=network)
+            axes.fill_between(iterations, list(map(min, errors)), list(map(max, errors)), color=colours[network], alpha=0.25,
+                              linewidth=0)
+        axes.set(title=name, xlabel="iterations", ylabel="test error, %", yscale="log")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+@torch.no_grad()
+def draw_panel(path: Path, network: nn.Module, digits: Digits, cell: Cell) -> None:
+    raise NotImplementedError

@@ -1,0 +1,172 @@
+"""One run: a cell's network, trained and judged; by one process, or by all of ``torchrun``'s together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stn_cuda.localization import init_identity_, param_groups
+
+from .batches import Batches, Share, TestSet
+from .cells import Cell, Folder, Result
+from .distortions import DISTORTIONS, Digits
+from .networks import make_network, parameter_count, transformer_of
+from .optimizers import OPTIMIZERS, schedule_of
+from .processes import total, wait_for_all, wrapped
+
+POINTS = 20  # of a learning curve
+CURVE_DIGITS = 2000  # test digits that a point is measured on; the result is on all
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the runs of a command have in common."""
+
+    training: Digits
+    test: Digits
+    folder: Folder
+    device: torch.device
+    share: Share = Share()
+    is_quiet: bool = False
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.share.rank == 0
+
+
+def trained(cell: Cell, task: Task) -> tuple[Result, nn.Module]:
+    """The result of a cell, and its network. What an earlier run has finished is read; an interrupted one goes on."""
+    earlier = task.folder.result(cell)
+    run = Run(cell, task)
+    wait_for_all(task.share)  # nobody writes while another one reads
+    if earlier is not None:
+        return earlier, run.network
+    run.train()
+    return run.finish(), run.network
+
+
+class Run:
+    """The state of a run: network, optimiser, schedule, iteration, curve."""
+
+    def __init__(self, cell: Cell, task: Task) -> None:
+        self.cell, self.task = cell, task
+        distortion = DISTORTIONS[cell.data]
+        self.batches = Batches(task.training, distortion, cell.batch_size, cell.seed, task.share)
+        self.test = TestSet(task.test, distortion)
+        torch.manual_seed(cell.seed)
+        self.network = start(cell, distortion.canvas).to(task.device)
+        self.parallel = wrapped(self.network, task.share)
+        usual, make = OPTIMIZERS[cell.optimizer]
+        self.optimizer = make(groups(self.network, usual if cell.lr is None else cell.lr, cell.localization_lr_scale))
+        self.schedule = schedule_of(self.optimizer, cell.schedule, cell.horizon)
+        self.iteration, self.seconds = 0, 0.0
+        self.curve: list[tuple[int, float]] = []
+        self._restore()
+
+    def train(self) -> None:
+        due = set(range(0, self.cell.iterations, max(1, self.cell.iterations // POINTS)))
+        saved = began = time.perf_counter()
+        for iteration in self._progress():
+            if iteration in due and (not self.curve or self.curve[-1][0] < iteration):
+                self.seconds += time.perf_counter() - began
+                self.curve.append((iteration, self.error(CURVE_DIGITS)))
+                began = time.perf_counter()
+            self.step(*self.batches.batch(iteration))
+            self.iteration = iteration + 1
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                self.seconds += time.perf_counter() - began
+                self.save()
+                saved = began = time.perf_counter()
+        if self.task.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - began
+
+    def step(self, canvases: Tensor, labels: Tensor) -> Tensor:
+        """One update; the mean loss of this process's share, not waited for."""
+        loss = nn.functional.cross_entropy(self.parallel(canvases), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
+
+    @torch.no_grad()
+    def error(self, count: int | None = None) -> float:
+        """Percent of the first ``count`` test canvases (None: all) that the network takes for another digit."""
+        self.network.eval()
+        counts = torch.zeros(2, device=self.task.device)  # wrong, all
+        for canvases, labels in self.test.blocks(count, self.task.share):
+            wrong = self.network(canvases).argmax(1) != labels
+            counts += torch.stack([wrong.sum(), torch.tensor(len(labels), device=counts.device)])
+        self.network.train()
+        wrong_count, all_count = total(counts, self.task.share).tolist()
+        return 100 * wrong_count / all_count
+
+    def save(self) -> None:
+        if self.task.is_first:
+            self.task.folder.write_checkpoint(self.cell, {
+                "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(), "iteration": self.iteration, "curve": self.curve,
+                "seconds": self.seconds,
+            })
+
+    def finish(self) -> Result:
+        error = self.error()
+        if self.curve[-1][0] < self.iteration:
+            self.curve.append((self.iteration, self.error(CURVE_DIGITS)))
+        result: Result = {
+            "error": error, "curve": self.curve, "parameters": parameter_count(self.network),
+            "seconds": round(self.seconds, 2), "images_per_second": round(self.iteration * self.cell.batch_size / self.seconds),
+            "processes": self.task.share.processes, "threads": torch.get_num_threads(), "device": device_name(self.task.device),
+            "torch": torch.__version__,
+        }
+        self.save()
+        if self.task.is_first:
+            self.task.folder.write_result(self.cell, result)
+        wait_for_all(self.task.share)
+        return result
+
+    def _restore(self) -> None:
+        state = self.task.folder.checkpoint(self.cell, self.task.device)
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
+        self.curve = [tuple(point) for point in state["curve"]]
+
+    def _progress(self) -> Iterator[int]:
+        bar = tqdm(range(self.iteration, self.cell.iterations), self.cell.name, initial=self.iteration, unit="batch",
+                   total=self.cell.iterations, disable=self.task.is_quiet or not self.task.is_first)
+        for iteration in bar:
+            yield iteration
+            if self.curve:
+                bar.set_postfix_str(f"error {self.curve[-1][1]:.1f} %", refresh=False)
+
+
+def start(cell: Cell, canvas: int) -> nn.Module:
+    network = make_network(cell.architecture, canvas, cell.sampler, cell.pool, cell.gradient)
+    transformer = transformer_of(network)
+    if transformer is not None and cell.start == "random":
+        for part in transformer.localization_networks():
+            init_identity_(part, transformer.transform, perturbation=0.3)
+    return network
+
+
+def groups(network: nn.Module, lr: float, localization_lr_scale: float) -> list[dict[str, Any]]:
+    if transformer_of(network) is None:
+        return [{"params": list(network.parameters()), "lr": lr}]
+    return param_groups(network, lr, localization_lr_scale)
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

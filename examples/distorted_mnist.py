@@ -1,0 +1,163 @@
+"""The distorted MNIST experiments of Jaderberg et al., Spatial Transformer Networks, 2015: one cell of their table, or all.
+
+    python examples/distorted_mnist.py [--distortion RTS] [--network "ST-FCN Aff"]      a cell
+    python examples/distorted_mnist.py --table [--budget quick|cpu|paper] [--seeds 3]   the table
+    torchrun --nproc_per_node=2 examples/distorted_mnist.py ...                         with several processes
+
+What is finished, and checkpoints of what isn't, stand in --output: the same command again goes on there. A cell writes its
+learning curve and a picture of what its transformer looks at; a table also table.md, results.json and learning_curves.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from mnist_data import load_mnist
+
+if importlib.util.find_spec("stn_cuda") is None:  # built in place, but not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from distorted import pictures, table, targets, throughput
+from distorted.cells import STARTS, Cell, Folder, Refused
+from distorted.distortions import DISTORTIONS, Digits
+from distorted.networks import ARCHITECTURES, SAMPLERS
+from distorted.optimizers import OPTIMIZERS, SCHEDULES
+from distorted.processes import processes
+from distorted.training import Task, trained
+
+CELL_OPTIONS = ("seed", "batch_size", "optimizer", "lr", "schedule", "localization_lr_scale", "sampler", "pool", "start",
+                "gradient")
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
+    return value
+
+
+def usable_device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # an unknown name; a torch without CUDA
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected I/N with I from 1 to N")
+    return int(number), int(count)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Distorted MNIST with and without spatial transformers",
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with MNIST as idx or idx.gz files")
+    parser.add_argument("--output", type=Path, default=Path("distorted_mnist"), help="folder of results and checkpoints")
+    parser.add_argument("--device", type=usable_device, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    cell = parser.add_argument_group("a cell")
+    cell.add_argument("--distortion", choices=DISTORTIONS, default="RTS")
+    cell.add_argument("--network", choices=ARCHITECTURES, default="ST-FCN Aff", metavar="NAME",
+                      help=f"one of {', '.join(ARCHITECTURES)}")
+    cell.add_argument("--iterations", type=positive, help="of a cell 4680, 20 epochs; of a table what the budget says")
+    cell.add_argument("--horizon", type=positive, help="iterations that the schedule is made for, if more than --iterations")
+    cell.add_argument("--seed", type=int, default=0, help="of a cell; a table has seeds from 0 on")
+    whole = parser.add_argument_group("the table")
+    whole.add_argument("--table", action="store_true", help="run all cells of the budget")
+    whole.add_argument("--budget", choices=table.BUDGETS, default="quick",
+                       help="; ".join(f"{name}: {budget.text}" for name, budget in table.BUDGETS.items()))
+    whole.add_argument("--seeds", type=positive, help="of the fully connected rows; of quick 1, of cpu 3")
+    whole.add_argument("--minutes", type=float, help="for the whole table: shortens the runs to what fits")
+    whole.add_argument("--part", type=part, metavar="I/N", help="only every N-th cell from the I-th on, for N commands at once")
+    training = parser.add_argument_group("training")
+    training.add_argument("--batch-size", type=positive, default=256, help="of all processes together")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    training.add_argument("--lr", type=float, help="; ".join(f"{name}: {lr:g}" for name, (lr, _) in OPTIMIZERS.items()))
+    training.add_argument("--schedule", choices=SCHEDULES, default="cosine")
+    training.add_argument("--localization-lr-scale", type=float, default=1.0)
+    training.add_argument("--sampler", choices=SAMPLERS, default="stn_cuda")
+    training.add_argument("--pool", action="store_true", help="sample at twice the resolution and average 2 x 2")
+    training.add_argument("--start", choices=STARTS, default="identity", help="of the localisation network")
+    training.add_argument("--gradient", choices=("exact", "linearized"), default="exact", help="of stn_cuda.affine_sample")
+    return parser.parse_args(argv)
+
+
+def cells_of(options: argparse.Namespace, digits: str) -> list[Cell]:
+    chosen = {name: getattr(options, name) for name in CELL_OPTIONS}
+    chosen["digits"] = digits
+    if not options.table:
+        iterations = options.iterations or Cell.iterations
+        return [Cell(options.distortion, options.network, iterations, options.horizon or iterations, **chosen)]
+    del chosen["seed"]
+    budget = table.BUDGETS[options.budget]
+    cells = table.cells_of(budget, options.seeds or budget.seeds, **chosen)
+    return table.shortened(cells, options.iterations) if options.iterations else cells
+
+
+def run(options: argparse.Namespace, task: Task, cells: list[Cell]) -> None:
+    if options.minutes:
+        cells = table.shortened(cells, throughput.iterations_in(options.minutes, cells, task))
+    first, step = options.part or (1, 1)
+    began, mine = time.perf_counter(), cells[first - 1 :: step]
+    for number, cell in enumerate(mine, 1):
+        result, network = trained(cell, task)
+        if not task.is_first:
+            continue
+        panel = task.folder.path / "panels" / f"{cell.name}.png"
+        if not panel.exists():
+            pictures.draw_panel(panel, network, task.test, cell)
+        spent = time.perf_counter() - began
+        left = f", about {spent / number * (len(mine) - number) / 60:.0f} min left" if len(mine) > 1 else ""
+        print(f"[{number}/{len(mine)}] {cell.name}: {result['error']:.2f} % error, {result['parameters']:,} parameters, "
+              f"{result['images_per_second']:,} images/s{left}", flush=True)
+    if task.is_first:
+        write_table(options, task)
+
+
+def write_table(options: argparse.Namespace, task: Task) -> None:
+    results = task.folder.results()
+    pictures.draw_curves(task.folder.path / "learning_curves.png", results)
+    if not options.table:
+        return
+    rates: targets.Throughput = task.folder.read("throughput.json") or {}
+    if not rates and options.part is None:
+        rates = throughput.measure(task.device)
+        task.folder.write("throughput.json", json.dumps(rates, indent=1) + "\n")
+    found = targets.outcomes(results, rates)
+    speed = "".join(f"| {name} | {rate:,} |\n" for name, rate in rates.items())
+    text = f"{table.markdown(results)}\n### Targets\n\n{targets.markdown(found)}"
+    if speed:
+        text += "\n### Training steps in turn, batches of 256 canvases of 42 x 42\n\n"
+        text += f"| network | images/s |\n|---|---|\n{speed}"
+    task.folder.write("table.md", text)
+    task.folder.write("results.json", json.dumps(
+        {"cells": results, "targets": targets.as_json(found), "images_per_second": rates}, indent=1) + "\n")
+    print(f"\n{text}\nwritten to {task.folder.path}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
+    try:
+        with processes(options.device) as (share, device):
+            say = print if share.rank == 0 else lambda text: None
+            digits = load_mnist(options.data, say)
+            say(f"data: {digits.source}: {len(digits.train_images):,} training and {len(digits.test_images):,} test digits")
+            if not digits.is_mnist:
+                say("      This is not MNIST, and the figures are not MNIST's.")
+            training = Digits.of(digits.train_images, digits.train_labels, device)
+            test = Digits.of(digits.test_images, digits.test_labels, device)
+            cells = cells_of(options, "MNIST" if digits.is_mnist else "other digits")
+            run(options, Task(training, test, Folder(options.output), device, share, options.quiet), cells)
+    except (OSError, Refused, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
