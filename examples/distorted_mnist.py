@@ -31,7 +31,7 @@ from distorted.processes import processes
 from distorted.training import Task, trained
 
 CELL_OPTIONS = ("seed", "batch_size", "optimizer", "lr", "schedule", "localization_lr_scale", "sampler", "pool", "start",
-                "gradient")
+                "gradient", "reach")
 
 
 def positive(text: str) -> int:
@@ -68,6 +68,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                       help=f"one of {', '.join(ARCHITECTURES)}")
     cell.add_argument("--iterations", type=positive, help="of a cell 4680, 20 epochs; of a table what the budget says")
     cell.add_argument("--horizon", type=positive, help="iterations that the schedule is made for, if more than --iterations")
+    cell.add_argument("--animation", action="store_true", help="a GIF of what the transformer looks at in training")
     cell.add_argument("--seed", type=int, default=0, help="of a cell; a table has seeds from 0 on")
     whole = parser.add_argument_group("the table")
     whole.add_argument("--table", action="store_true", help="run all cells of the budget")
@@ -86,6 +87,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     training.add_argument("--pool", action="store_true", help="sample at twice the resolution and average 2 x 2")
     training.add_argument("--start", choices=STARTS, default="identity", help="of the localisation network")
     training.add_argument("--gradient", choices=("exact", "linearized"), default="exact", help="of stn_cuda.affine_sample")
+    training.add_argument("--reach", type=float, default=2.0, help="of the linearized gradient, in pixels")
     return parser.parse_args(argv)
 
 
@@ -101,18 +103,20 @@ def cells_of(options: argparse.Namespace, digits: str) -> list[Cell]:
     return table.shortened(cells, options.iterations) if options.iterations else cells
 
 
-def run(options: argparse.Namespace, task: Task, cells: list[Cell]) -> None:
+def run_all(options: argparse.Namespace, task: Task, cells: list[Cell]) -> None:
     if options.minutes:
         cells = table.shortened(cells, throughput.iterations_in(options.minutes, cells, task))
     first, step = options.part or (1, 1)
     began, mine = time.perf_counter(), cells[first - 1 :: step]
     for number, cell in enumerate(mine, 1):
-        result, network = trained(cell, task)
+        result, run = trained(cell, task)
         if not task.is_first:
             continue
         panel = task.folder.path / "panels" / f"{cell.name}.png"
         if not panel.exists():
-            pictures.draw_panel(panel, network, task.test, cell)
+            pictures.draw_panel(panel, run.network, run.test)
+        if run.animation:
+            run.animation.save(panel.with_suffix(".gif"))
         spent = time.perf_counter() - began
         left = f", about {spent / number * (len(mine) - number) / 60:.0f} min left" if len(mine) > 1 else ""
         print(f"[{number}/{len(mine)}] {cell.name}: {result['error']:.2f} % error, {result['parameters']:,} parameters, "
@@ -123,7 +127,7 @@ def run(options: argparse.Namespace, task: Task, cells: list[Cell]) -> None:
 
 def write_table(options: argparse.Namespace, task: Task) -> None:
     results = task.folder.results()
-    pictures.draw_curves(task.folder.path / "learning_curves.png", results)
+    pictures.draw_curves(task.folder.path / "learning_curves.png", results, options.optimizer)
     if not options.table:
         return
     rates: targets.Throughput = task.folder.read("throughput.json") or {}
@@ -132,7 +136,7 @@ def write_table(options: argparse.Namespace, task: Task) -> None:
         task.folder.write("throughput.json", json.dumps(rates, indent=1) + "\n")
     found = targets.outcomes(results, rates)
     speed = "".join(f"| {name} | {rate:,} |\n" for name, rate in rates.items())
-    text = f"{table.markdown(results)}\n### Targets\n\n{targets.markdown(found)}"
+    text = f"{table.markdown(results, options.optimizer)}\n### Targets\n\n{targets.markdown(found)}"
     if speed:
         text += "\n### Training steps in turn, batches of 256 canvases of 42 x 42\n\n"
         text += f"| network | images/s |\n|---|---|\n{speed}"
@@ -154,8 +158,9 @@ def main(argv: list[str] | None = None) -> None:
             training = Digits.of(digits.train_images, digits.train_labels, device)
             test = Digits.of(digits.test_images, digits.test_labels, device)
             cells = cells_of(options, "MNIST" if digits.is_mnist else "other digits")
-            run(options, Task(training, test, Folder(options.output), device, share, options.quiet), cells)
-    except (OSError, Refused, ValueError) as error:
+            task = Task(training, test, Folder(options.output), device, share, options.quiet, options.animation)
+            run_all(options, task, cells)
+    except (OSError, ValueError, FloatingPointError) as error:  # Refused is a ValueError
         sys.exit(f"error: {error}")
 
 

@@ -17,7 +17,7 @@ from .networks import ARCHITECTURES, SAMPLERS, Architecture
 from .optimizers import OPTIMIZERS, SCHEDULES
 
 EPOCH = 234  # batches of 256 in MNIST's 60,000 training digits
-STARTS = ("identity", "random")
+STARTS = ("identity", "random", "lost")
 
 
 class Refused(ValueError):
@@ -29,7 +29,9 @@ class Cell:
     """Everything that the result depends on.
 
     ``horizon``: the iterations that the learning rate's schedule is made for; a shorter run is the beginning of one so long.
-    ``start``: of the localisation network's last layer: the identity, or ``nn.Linear``'s own initialisation around it.
+    ``start``: of theta: ``identity``; ``random``, which is around the identity by 0.3 in every number; or ``lost``, a window of
+    a quarter of the canvas's side in its lower right corner, for transforms with a matrix.
+    ``reach``: of a linearised gradient, in pixels.
     """
 
     data: str
@@ -46,6 +48,7 @@ class Cell:
     pool: bool = False
     start: str = "identity"
     gradient: str = "exact"
+    reach: float = 2.0
     digits: str = "MNIST"  # or what was in its place
 
     def __post_init__(self) -> None:
@@ -67,8 +70,9 @@ class Cell:
         """For file names: what tells the cells of one table apart."""
         parts = [self.data, self.network.replace(" ", "-"), str(self.iterations)]
         parts += [] if self.localization_lr_scale == 1 else [f"loc-lr-{self.localization_lr_scale:g}"]
-        parts += [value for value, usual in ((self.sampler, "stn_cuda"), (self.start, "identity"), (self.gradient, "exact"))
-                  if value != usual]
+        parts += [f"{self.gradient}-{self.reach:g}"] if self.gradient != "exact" else []
+        usual = (self.optimizer, "adam"), (self.sampler, "stn_cuda"), (self.start, "identity")
+        parts += [value for value, default in usual if value != default]
         return "_".join([*parts, *(["pool"] if self.pool else []), f"seed{self.seed}"])
 
 
@@ -140,7 +144,8 @@ class Folder:
 
     def _compare(self, path: Path, seen: dict[str, Any], cell: Cell) -> None:
         expected = asdict(cell)
-        names = [field.name for field in fields(cell) if seen.get(field.name) != expected[field.name]]
+        seen = {field.name: field.default for field in fields(cell)} | seen  # an older version knew less
+        names = [field.name for field in fields(cell) if seen[field.name] != expected[field.name]]
         if names:
-            differences = ", ".join(f"{name} {seen.get(name)!r}, not {expected[name]!r}" for name in names)
+            differences = ", ".join(f"{name} {seen[name]!r}, not {expected[name]!r}" for name in names)
             raise Refused(f"{path} is of another configuration ({differences}): give another --output, or remove it")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -56,12 +57,12 @@ ARCHITECTURES = {
 
 
 def make_network(
-    architecture: Architecture, canvas: int, sampler: str = "stn_cuda", pool: bool = False, gradient: str = "exact"
+    architecture: Architecture, canvas: int, sampler: str = "stn_cuda", pool: bool = False, **options: Any
 ) -> nn.Module:
     """Takes canvases ``(B, 1, canvas, canvas)`` to logits ``(B, 10)``.
 
     ``pool``: the transformer samples at twice the resolution and averages 2 x 2, the paper's antialiasing for RTS and TC.
-    ``sampler="torch"``: torch's own functions in the place of ``stn_cuda``'s. ``gradient``: of :func:`stn_cuda.affine_sample`.
+    ``sampler="torch"``: torch's own functions in the place of ``stn_cuda``'s. ``options``: of the transformer's module.
     """
     if architecture.transform is None:
         return classifier(architecture.classifier, canvas, PARAMETERS)
@@ -70,13 +71,13 @@ def make_network(
     seen = size if architecture.is_recurrent else canvas  # by the localisation network
     predictor = localization(architecture, transform, seen)
     if sampler == "torch":
-        if architecture.is_recurrent or gradient != "exact":
-            raise ValueError("the sampler torch is for networks without recurrence, and gradient exact")
+        if architecture.is_recurrent or options:
+            raise ValueError("the sampler torch is for networks without recurrence, and the exact gradient")
         transformer: nn.Module = TorchSpatialTransformer(predictor, transform, size)
     elif architecture.is_recurrent:
-        transformer = RecurrentSpatialTransformer(predictor, transform, size, steps=STEPS, gradient=gradient)
+        transformer = RecurrentSpatialTransformer(predictor, transform, size, steps=STEPS, **options)
     else:
-        transformer = SpatialTransformer(predictor, transform, size, gradient=gradient)
+        transformer = SpatialTransformer(predictor, transform, size, **options)
     left = PARAMETERS - parameter_count(transformer)
     pooling = [nn.AvgPool2d(2)] if pool else []
     return nn.Sequential(transformer, *pooling, classifier(architecture.classifier, WINDOW, left))

@@ -7,26 +7,28 @@ from statistics import mean
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
-from .cells import Cell, Result
-from .distortions import Digits
+from stn_cuda.visualize import panel
+
+from .batches import TestSet
+from .cells import Result
+from .networks import transformer_of
 from .table import COLUMNS, is_plain
 
-PANEL_DIGITS = 12
 
-
-def draw_curves(path: Path, results: list[Result]) -> None:
+def draw_curves(path: Path, results: list[Result], optimizer: str = "adam") -> None:
     """Test error over iterations, a plot for each data set; means of the seeds, and the range of them shaded."""
     curves: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
     longest: dict[tuple[str, str], int] = {}
-    for result in results:
+    plain = [result for result in results if is_plain(result["cell"], optimizer)]
+    for result in plain:
         cell = result["cell"]
         key = cell["data"], cell["network"]
         longest[key] = max(longest.get(key, 0), cell["iterations"])
-    for result in results:
+    for result in plain:
         cell = result["cell"]
-        if is_plain(cell) and cell["iterations"] == longest[cell["data"], cell["network"]]:
+        if cell["iterations"] == longest[cell["data"], cell["network"]]:
             curves.setdefault(cell["data"], {}).setdefault(cell["network"], []).append(result["curve"])
     names = [name for name in (*COLUMNS, "TC") if name in curves]
     if not names:
@@ -48,6 +50,22 @@ def draw_curves(path: Path, results: list[Result]) -> None:
     figure.savefig(path, dpi=100)
 
 
+def one_of_each(test: TestSet) -> tuple[Tensor, Tensor]:
+    """The first test canvas of each class that the first ones have."""
+    canvases, labels = next(test.blocks())
+    first = [(labels == digit).nonzero()[0, 0] for digit in labels.unique().tolist()]
+    return canvases[torch.stack(first)], labels[torch.stack(first)]
+
+
 @torch.no_grad()
-def draw_panel(path: Path, network: nn.Module, digits: Digits, cell: Cell) -> None:
-    raise NotImplementedError
+def draw_panel(path: Path, network: nn.Module, test: TestSet) -> None:
+    """A test canvas of each class, what the transformer makes of it, and what the network says; nothing without transformer."""
+    transformer = transformer_of(network)
+    if transformer is None:
+        return
+    canvases, labels = one_of_each(test)
+    network.eval()
+    figure = panel(transformer, canvases, network(canvases), labels, vmin=0, vmax=1)
+    network.train()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=60)

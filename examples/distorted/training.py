@@ -12,17 +12,20 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stn_cuda.localization import init_identity_, param_groups
+from stn_cuda.visualize import TransformAnimation, TransformMonitor
 
 from .batches import Batches, Share, TestSet
 from .cells import Cell, Folder, Result
 from .distortions import DISTORTIONS, Digits
 from .networks import make_network, parameter_count, transformer_of
 from .optimizers import OPTIMIZERS, schedule_of
+from .pictures import one_of_each
 from .processes import total, wait_for_all, wrapped
 
 POINTS = 20  # of a learning curve
 CURVE_DIGITS = 2000  # test digits that a point is measured on; the result is on all
 CHECKPOINT_SECONDS = 60.0
+ANIMATED = 5  # canvases of an animation
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Task:
     device: torch.device
     share: Share = Share()
     is_quiet: bool = False
+    has_animation: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -42,19 +46,19 @@ class Task:
         return self.share.rank == 0
 
 
-def trained(cell: Cell, task: Task) -> tuple[Result, nn.Module]:
-    """The result of a cell, and its network. What an earlier run has finished is read; an interrupted one goes on."""
+def trained(cell: Cell, task: Task) -> tuple[Result, Run]:
+    """The result of a cell, and its run. What an earlier run has finished is read; an interrupted one goes on."""
     earlier = task.folder.result(cell)
     run = Run(cell, task)
     wait_for_all(task.share)  # nobody writes while another one reads
     if earlier is not None:
-        return earlier, run.network
+        return earlier, run
     run.train()
-    return run.finish(), run.network
+    return run.finish(), run
 
 
 class Run:
-    """The state of a run: network, optimiser, schedule, iteration, curve."""
+    """The state of a run: network, optimiser, schedule, iteration, curve; what its transformer did, and looked like."""
 
     def __init__(self, cell: Cell, task: Task) -> None:
         self.cell, self.task = cell, task
@@ -70,15 +74,32 @@ class Run:
         self.iteration, self.seconds = 0, 0.0
         self.curve: list[tuple[int, float]] = []
         self._restore()
+        self.transformer = transformer_of(self.network)
+        self.statistics: dict[str, float] = {}  # of its theta in training
+        self.animation: TransformAnimation | None = None
+        if task.has_animation:
+            canvases, labels = one_of_each(self.test)
+            self.animation = TransformAnimation(canvases[:ANIMATED], labels[:ANIMATED], vmin=0, vmax=1)
 
     def train(self) -> None:
+        """All iterations that are left. Raises: FloatingPointError: theta isn't finite; the message says when."""
+        if self.transformer is None:
+            return self._train(None)
+        with TransformMonitor(self.transformer) as monitor:
+            self._train(monitor)
+            (seen,) = monitor.summary().values()
+        self.statistics = {name: round(value, 5) for name, value in seen._asdict().items()}
+
+    def _train(self, monitor: TransformMonitor | None) -> None:
         due = set(range(0, self.cell.iterations, max(1, self.cell.iterations // POINTS)))
         saved = began = time.perf_counter()
         for iteration in self._progress():
             if iteration in due and (not self.curve or self.curve[-1][0] < iteration):
                 self.seconds += time.perf_counter() - began
-                self.curve.append((iteration, self.error(CURVE_DIGITS)))
+                self._look(iteration)
                 began = time.perf_counter()
+            if monitor is not None:
+                monitor.step = iteration
             self.step(*self.batches.batch(iteration))
             self.iteration = iteration + 1
             if time.perf_counter() - saved > CHECKPOINT_SECONDS:
@@ -121,18 +142,24 @@ class Run:
     def finish(self) -> Result:
         error = self.error()
         if self.curve[-1][0] < self.iteration:
-            self.curve.append((self.iteration, self.error(CURVE_DIGITS)))
+            self._look(self.iteration)
         result: Result = {
             "error": error, "curve": self.curve, "parameters": parameter_count(self.network),
             "seconds": round(self.seconds, 2), "images_per_second": round(self.iteration * self.cell.batch_size / self.seconds),
             "processes": self.task.share.processes, "threads": torch.get_num_threads(), "device": device_name(self.task.device),
-            "torch": torch.__version__,
+            "torch": torch.__version__, **({"transformer": self.statistics} if self.statistics else {}),
         }
         self.save()
         if self.task.is_first:
             self.task.folder.write_result(self.cell, result)
         wait_for_all(self.task.share)
         return result
+
+    def _look(self, iteration: int) -> None:
+        """A point of the curve, and a frame of the animation."""
+        self.curve.append((iteration, self.error(CURVE_DIGITS)))
+        if self.animation is not None and self.transformer is not None:
+            self.animation.add(self.transformer, iteration)
 
     def _restore(self) -> None:
         state = self.task.folder.checkpoint(self.cell, self.task.device)
@@ -154,11 +181,18 @@ class Run:
 
 
 def start(cell: Cell, canvas: int) -> nn.Module:
-    network = make_network(cell.architecture, canvas, cell.sampler, cell.pool, cell.gradient)
+    linearized = {} if cell.gradient == "exact" else {"gradient": cell.gradient, "reach": cell.reach}
+    network = make_network(cell.architecture, canvas, cell.sampler, cell.pool, **linearized)
     transformer = transformer_of(network)
-    if transformer is not None and cell.start == "random":
-        for part in transformer.localization_networks():
-            init_identity_(part, transformer.transform, perturbation=0.3)
+    if transformer is None or cell.start == "identity":
+        return network
+    for part in transformer.localization_networks():
+        init_identity_(part, transformer.transform, perturbation=0.3 if cell.start == "random" else 0.0)
+        if cell.start == "lost":
+            corner = torch.tensor([[[0.25, 0.0, 0.75], [0.0, 0.25, 0.75], [0.0, 0.0, 1.0]]])
+            rows = transformer.transform.matrix(transformer.transform.identity()).shape[1]
+            last = [layer for layer in part.modules() if isinstance(layer, nn.Linear)][-1]
+            last.bias.data.copy_(transformer.transform.from_matrix(corner[:, :rows])[0])
     return network
 
 
