@@ -12,7 +12,6 @@ import torch.nn.functional as F
 import stn_cuda
 from stn_cuda import reference
 
-SAMPLERS = {"affine": stn_cuda.affine_sample, "projective": stn_cuda.projective_sample}
 antialiased = partial(stn_cuda.affine_sample, antialias=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from transform_objects import COMPOSITES, FAMILIES
 
 from stn_cuda.localization import FullyConnectedLocalization, init_identity_
 from stn_cuda.modules import (
@@ -13,32 +14,10 @@ from stn_cuda.modules import (
     RecurrentSpatialTransformer,
     SpatialTransformer,
 )
-from stn_cuda.transforms import (
-    Affine,
-    Affine3d,
-    AffineExp,
-    Attention,
-    Chain,
-    Constrained,
-    Flow,
-    Projective,
-    Rigid,
-    Rigid3d,
-    Rotation,
-    ScaleTranslation,
-    Similarity,
-    Similarity3d,
-    ThinPlateSpline,
-    Translation,
-)
+from stn_cuda.transforms import Affine, Flow, ThinPlateSpline
 
-CLOSED = [Translation(), Rotation(), Attention(), ScaleTranslation(), Rigid(), Similarity(), Affine(), Projective()]
-VOLUMES = [Affine3d(), Rigid3d(), Similarity3d()]
-FUSED = [
-    *CLOSED, *VOLUMES, AffineExp(), Flow((9, 12)), Constrained(Affine(), (True, False, True) * 2),
-    Chain(Rotation(), Translation()),
-]
 SIZES = {2: (9, 12), 3: (5, 6, 7)}
+FUSED = [*FAMILIES, *map(Flow, SIZES.values()), *(composite for composite in COMPOSITES if composite.has_matrix)]
 AFFINE = Affine()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from cases import Case
-from tolerances import PARITY
+from tolerances import PARITY, Tolerance
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from warps import Warp
@@ -165,8 +165,8 @@ def assert_same(actual: object, expected: object) -> None:
         PARITY[torch.float64].assert_close(one, other)
 
 
-def assert_same_in_scale(actual: object, expected: object) -> None:
+def assert_same_in_scale(actual: object, expected: object, tolerance: Tolerance = PARITY[torch.float64]) -> None:
     """As parts of each tensor's largest element: cubes of cubes are large, and where they cancel only rounding is left."""
     for one, other in zip(tree_leaves(actual), tree_leaves(expected), strict=True):
         size = max(float(other.detach().abs().max()), 1.0)
-        assert_same(one / size, other / size)
+        tolerance.assert_close(one / size, other / size)

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from antialiasing import SAMPLERS, THETAS, antialiased, definition, randn, rotation, scaling, squared
+from antialiasing import THETAS, antialiased, definition, randn, rotation, scaling, squared
 from tolerances import EXACT, PARITY
+from warps import SAMPLERS
 
 import stn_cuda
 from benchmarks.antialias import IMAGES, area_exact, errors, images

@@ -8,9 +8,10 @@ from functools import partial
 
 import pytest
 import torch
-from antialiasing import SAMPLERS, antialiased, position, randn, scaling, squared
+from antialiasing import antialiased, position, randn, scaling, squared
 from tolerances import EXACT, PARITY
 from torch.autograd import gradcheck, gradgradcheck
+from warps import SAMPLERS
 
 import stn_cuda
 

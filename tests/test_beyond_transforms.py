@@ -12,6 +12,7 @@ import pytest
 import torch
 from beyond import FEW, Row, double_rows
 from routed import assert_not_zero, assert_same, assert_same_in_scale, cubes, gradients, tangents, without_vmap_fallback
+from test_operators import CHECKS
 from torch import func, nn
 from transforms import FIRST, HIGHER, SECOND
 
@@ -21,7 +22,6 @@ from stn_cuda import reference
 ops = torch.ops.stn_cuda
 PLAIN = list(dict.fromkeys(replace(row, layout="contiguous") for row in double_rows()))  # slices are no layout of a batch's
 DIFFERENTIABLE = [row for row in PLAIN if row.mode != "nearest"]
-CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 
 
 def small(row: Row, device):

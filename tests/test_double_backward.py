@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from cases import Case, all_cases, needs_torch_double_backward, torch_cases
 from layouts import GRID_LAYOUTS, INPUT_LAYOUTS, layout_id
+from test_operators import CHECKS
 from tolerances import DOUBLE_BACKWARD_MEMORY, PARITY
 
 import stn_cuda
@@ -14,7 +15,6 @@ from stn_cuda import reference
 
 DOUBLE = PARITY[torch.float64]
 operator = torch.ops.stn_cuda.grid_sample_double_backward
-CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 EVERYTHING = [True, True, True, False]
 ONE = Case(2, "bilinear", "zeros", False)
 

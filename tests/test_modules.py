@@ -7,9 +7,10 @@ import sys
 
 import pytest
 import torch
-from module_cases import AFFINE, CLOSED, FUSED, VOLUMES, images, network, small_point_network, spatial
+from module_cases import AFFINE, FUSED, images, network, small_point_network, spatial
 from tolerances import INTERPOLATED_TWICE, PARITY
 from torch import nn
+from transform_objects import CLOSED, name
 
 import stn_cuda
 from stn_cuda.localization import ConvolutionalLocalization
@@ -27,7 +28,7 @@ from stn_cuda.transforms import Affine, Affine3d, Attention, Projective, Similar
 # ---- the start ----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", (torch.float32, torch.float16, torch.float64), ids=str)
-@pytest.mark.parametrize("transform", FUSED, ids=lambda transform: transform.name)
+@pytest.mark.parametrize("transform", FUSED, ids=name)
 def test_is_the_identity_at_the_start(transform, dtype, device):
     st = SpatialTransformer(network(transform), transform).to(device, dtype)
     input = images(device, transform.dims, dtype=dtype)
@@ -56,7 +57,7 @@ def test_all_modules_start_at_the_identity(device):
     assert torch.equal(InverseWarp("Affine")(input, theta), input)
 
 
-@pytest.mark.parametrize("transform", CLOSED + VOLUMES, ids=lambda transform: transform.name)
+@pytest.mark.parametrize("transform", CLOSED, ids=name)
 def test_recurrence_starts_at_the_identity(transform, device):
     input = images(device, transform.dims)
     st = RecurrentSpatialTransformer(network(transform), transform, steps=3).to(device)

@@ -9,6 +9,7 @@ import torch
 from cases import ALIGN_CORNERS, DIMS, DTYPES, MODES, Case, all_cases
 from seen_operators import SeenOperators
 from tolerances import EXACT, LINEARIZED, NEAREST_SLOPE, PARITY, RAISED_BY_1024
+from warps import SAMPLERS
 
 import stn_cuda
 from stn_cuda import _reach
@@ -16,7 +17,6 @@ from stn_cuda import _reach
 pytestmark = pytest.mark.usefixtures("sums_in_order")
 
 DOUBLE = PARITY[torch.float64]
-SAMPLERS = {"affine": stn_cuda.affine_sample, "projective": stn_cuda.projective_sample}
 IN_SIZE, OUT_SIZE = (9, 11, 12), (3, 4, 5)  # (D, H, W); the last dims of them
 BATCHES = [(2, 2), (1, 2), (2, 1)]  # of images and thetas
 every_transform = pytest.mark.parametrize("transform", SAMPLERS)

@@ -6,18 +6,17 @@ import math
 
 import pytest
 import torch
-from test_reach import normal, theta_near
+from test_reach import every_transform, normal, theta_near
 from tolerances import EXACT, PARITY
 from torch import func
 from torch.autograd import forward_ad
+from warps import SAMPLERS
 
 import stn_cuda
 
 pytestmark = pytest.mark.usefixtures("sums_in_order")
 
 DOUBLE = PARITY[torch.float64]
-SAMPLERS = {"affine": stn_cuda.affine_sample, "projective": stn_cuda.projective_sample}
-every_transform = pytest.mark.parametrize("transform", SAMPLERS)
 
 
 @pytest.mark.parametrize("name, value", [

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import resources
+from resource_limits import LIMITS
 
 PARAMS = "NS_12SampleParamsILi{dims}E{dtype}{index}NS_{source}ILi{dims}E{computed}{index}EEEEEEvT1_"
 BACKWARD = "_ZN3stn4cuda27grid_sample_backward_kernelILNS_17InterpolationModeE{mode}E{padding}" + PARAMS
@@ -90,8 +91,8 @@ def test_exceptions_are_of_their_own_kernels_only() -> None:
 
 
 def test_a_limit_with_an_exception_says_why_and_the_last_one_fits_all() -> None:
-    assert all(limit.reason for limit in resources.LIMITS if limit.frame or limit.spills)
-    assert re.search(resources.LIMITS[-1].pattern, "anything") and not resources.LIMITS[-1].frame
+    assert all(limit.reason for limit in LIMITS if limit.frame or limit.spills)
+    assert re.search(LIMITS[-1].pattern, "anything") and not LIMITS[-1].frame
 
 
 def test_the_table_has_a_row_a_kernel_and_a_column_a_dtype() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from cases import ALIGN_CORNERS
 from layouts import GRAD_OUTPUT_LAYOUTS, layout_id
-from routed import tangents
+from routed import assert_same_in_scale, tangents
 from tolerances import PARITY
 from torch.autograd import gradcheck, gradgradcheck
 from warps import KINDS, Warp
@@ -41,9 +41,7 @@ def test_grid_and_gradient_are_the_definitions(kind, dtype, size, pixels, align_
         parameters = parameters_of(kind, size, device, dtype).requires_grad_()
         grid = make(parameters)
         results.append((grid, *torch.autograd.grad(grid, parameters, tangents([grid.detach()]), materialize_grads=True)))
-    for one, other in zip(*results, strict=True):
-        scale = other.abs().max().clamp(min=1)
-        PARITY[dtype].assert_close(one / scale, other / scale)
+    assert_same_in_scale(*results, PARITY[dtype])
 
 
 @pytest.mark.parametrize("align_corners", ALIGN_CORNERS, ids=("edges", "centres"))

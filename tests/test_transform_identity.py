@@ -8,7 +8,7 @@ from cases import ALIGN_CORNERS, MODES
 from warps import PADDINGS, SAMPLERS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-KINDS = ("affine", "projective")
+KINDS = (*SAMPLERS,)
 
 
 def identity(kind, dims, dtype, device):
@@ -20,25 +20,26 @@ def image(size, dtype, device):
     return torch.randn(2, 1, *size, generator=generator, dtype=torch.float64).to(device, dtype)
 
 
-@pytest.mark.parametrize("align_corners", ALIGN_CORNERS, ids=("edges", "centres"))
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_width_to_513(kind, dtype, align_corners, device):
-    theta = identity(kind, 2, dtype, device)
-    for width in range(1, 514):
-        size = (1 + width % 7, width) if width % 2 else (width, 1 + width % 5)
-        input = image(size, dtype, device)
+def assert_identity(kind, sizes, dtype, align_corners, device):
+    for size in sizes:
+        input, theta = image(size, dtype, device), identity(kind, len(size), dtype, device)
         assert torch.equal(SAMPLERS[kind](input, theta, align_corners=align_corners), input), size
 
 
 @pytest.mark.parametrize("align_corners", ALIGN_CORNERS, ids=("edges", "centres"))
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
+def test_every_width_to_513(kind, dtype, align_corners, device):
+    sizes = [(1 + width % 7, width) if width % 2 else (width, 1 + width % 5) for width in range(1, 514)]
+    assert_identity(kind, sizes, dtype, align_corners, device)
+
+
+@pytest.mark.parametrize("align_corners", ALIGN_CORNERS, ids=("edges", "centres"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
 def test_volumes_to_65(kind, dtype, align_corners, device):
-    theta = identity(kind, 3, dtype, device)
-    for length in range(1, 66):
-        input = image((1 + length % 3, length, 1 + length % 4), dtype, device)
-        assert torch.equal(SAMPLERS[kind](input, theta, align_corners=align_corners), input), input.shape
+    sizes = [(1 + length % 3, length, 1 + length % 4) for length in range(1, 66)]
+    assert_identity(kind, sizes, dtype, align_corners, device)
 
 
 @pytest.mark.parametrize("padding_mode", PADDINGS)

@@ -11,10 +11,12 @@ from tolerances import PARITY
 from transform_objects import (
     ALL,
     BASIS,
+    BOUNDED,
     CLOSED,
     FAMILIES,
     FUSED,
     SIZES,
+    UPRIGHT,
     name,
     output_size,
     some_image,
@@ -28,8 +30,8 @@ from stn_cuda.transforms import (
     AffineExp,
     Attention,
     Chain,
-    Constrained,
     Flow,
+    Projective,
     Rigid3d,
     Rotation,
     ScaleTranslation,
@@ -173,16 +175,14 @@ def test_singular_maps_have_inverses_that_are_not_finite(device):
 
 
 def test_homography_has_no_coordinate_at_infinity(device):
-    (projective,) = [family for family in FAMILIES if family.name == "Projective"]
-    theta = projective.identity(1, torch.float64, device)
+    theta = Projective().identity(1, torch.float64, device)
     theta[:, 6] = 1
-    points = projective.apply_points(theta, torch.tensor([[[-1.0, 0.5], [1.0, 0.5]]], dtype=torch.float64, device=device))
+    points = Projective().apply_points(theta, torch.tensor([[[-1.0, 0.5], [1.0, 0.5]]], dtype=torch.float64, device=device))
     assert points[0, 0].isnan().all() and points[0, 1].isfinite().all()
 
 
 def test_bounded_spline_reads_inside_the_input(device):
-    spline = ThinPlateSpline((3, 3), span=0.9, bounded=True)
-    points = spline.points(100 * some_theta(spline, device))
+    points = BOUNDED.points(100 * some_theta(BOUNDED, device))
     assert points.abs().max() <= 1 and points.shape == (2, 9, 2)
 
 
@@ -211,12 +211,11 @@ def test_regularizers_are_what_is_documented(device):
 
 
 def test_constrained_keeps_the_identity_s_entries(device):
-    upright = Constrained(Affine(), (True, False, True, False, True, True))
     theta = torch.tensor([[0.5, 0.1, 2.0, 0.2]], device=device)
     whole = torch.tensor([[0.5, 0.0, 0.1, 0.0, 2.0, 0.2]], device=device)
-    assert torch.equal(upright.expand(theta), whole)
-    assert torch.equal(upright.matrix(theta), Affine().matrix(whole))
-    assert torch.equal(upright.from_matrix(Affine().matrix(whole)), theta)
+    assert torch.equal(UPRIGHT.expand(theta), whole)
+    assert torch.equal(UPRIGHT.matrix(theta), Affine().matrix(whole))
+    assert torch.equal(UPRIGHT.from_matrix(Affine().matrix(whole)), theta)
 
 
 def test_options_of_the_sampler_are_passed_on(device):

@@ -7,6 +7,7 @@ import importlib
 
 import pytest
 import torch
+from refused import assert_refused
 from transform_objects import ALL, BASIS, COMPOSITES, WITHOUT_MATRIX, name, some_image, some_theta
 
 import stn_cuda
@@ -25,14 +26,6 @@ from stn_cuda.transforms import (
 )
 
 ZEROS = torch.zeros
-
-
-def assert_refused(call, error, words):
-    with pytest.raises(error) as caught:
-        call()
-    assert type(caught.value) is error
-    for word in words:
-        assert word in str(caught.value), caught.value
 
 
 @pytest.mark.parametrize("transform", ALL, ids=name)

@@ -28,6 +28,8 @@ from stn_cuda.transforms import (
 
 BASIS = ThinPlateSplineBasis([[-1, -1], [1, -1], [-1, 1], [1, 1], [0.1, 0.2]], regularization=0.1)
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
+BOUNDED = ThinPlateSpline((3, 3), span=0.9, bounded=True)
+UPRIGHT = Constrained(Affine(), (True, False, True, False, True, True))
 
 FAMILIES: dict[Transform, int] = {  # and the number of parameters
     Translation(): 2, Rotation(): 1, Attention(): 3, ScaleTranslation(): 4, Rigid(): 3, Similarity(): 4, Affine(): 6,
@@ -35,11 +37,11 @@ FAMILIES: dict[Transform, int] = {  # and the number of parameters
 }  # fmt: skip
 CLOSED = [family for family in FAMILIES if family != AffineExp()]
 WITHOUT_MATRIX: dict[Transform, int] = {
-    ThinPlateSpline(): 32, ThinPlateSpline((2, 3), span=0.8): 12, ThinPlateSpline((3, 3), 0.9, bounded=True): 18,
+    ThinPlateSpline(): 32, ThinPlateSpline((2, 3), span=0.8): 12, BOUNDED: 18,
     ThinPlateSpline(BASIS): 10, Flow(SIZES[2]): 60, Flow(SIZES[3]): 180,
 }  # fmt: skip
 COMPOSITES: dict[Transform, int] = {
-    Constrained(Affine(), (True, False, True, False, True, True)): 4,
+    UPRIGHT: 4,
     Constrained(Projective(), (False,) * 6 + (True, True)): 2,
     Constrained(ThinPlateSpline((2, 2)), [True] * 4 + [False] * 4): 4,
     Chain(Rotation(), Translation()): 3,

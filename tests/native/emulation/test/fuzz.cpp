@@ -10,7 +10,8 @@
 
 #include "emulation.h"
 #include "fuzz_fill.h"
-#include "fuzz_transform.h"
+#include "fuzz_transform_grid.h"
+#include "fuzz_transform_sample.h"
 #include "scratch.h"
 
 using namespace stn;

@@ -3,7 +3,7 @@
 #include "definition.h"
 #include "strided.h"
 
-// What both fuzzers of fuzz.cpp draw their calls from.
+// What the fuzzers of fuzz.cpp draw their calls from.
 
 /// The array whose last element is left out.
 inline std::string lacking;
