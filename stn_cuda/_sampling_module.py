@@ -1,11 +1,13 @@
 """What the modules that sample images have in common: a transform, the options of its sampler, and theta of the last call."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ._average_pool import sizes_of
 from ._transform_names import as_transform
@@ -56,12 +58,37 @@ class SamplingModule(Localized):
             self.register_buffer("fill_value", fill_value, persistent=False)  # an argument, but it follows .to()
         else:
             self.fill_value = fill_value
+        self._theta_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._check_options()
 
     def warp(self, source: Tensor, theta: Tensor) -> Tensor:
         """Sample ``source`` ``(B, C, *spatial)`` through ``theta`` ``(B, num_params)``: ``(B, C, *output_size)``."""
         size = source.shape[2:] if self.output_size is None else self.output_size
         return self.transform.sample(source, theta, list(size), fill_value=self.fill_value, **self.options)
+
+    def register_theta_hook(self, hook: Callable[[SamplingModule, Tensor, Tensor], None]) -> RemovableHandle:
+        """Call ``hook(module, theta, source)`` in every forward, before ``source`` is sampled through theta; to look, not to
+        change anything.
+
+        theta is as ``last_theta``, but with its gradient: ``theta.register_hook`` sees that. As with ``last_theta``, nothing is
+        called inside ``torch.func``, exports and traces. A compiled module runs hooks outside of its graph, which it breaks:
+        with ``fullgraph=True`` torch refuses. Copies and checkpoints of the module have no hooks.
+
+        Returns: a handle, whose ``remove()`` takes the hook away.
+        """
+        handle = RemovableHandle(self._theta_hooks)
+        self._theta_hooks[handle.id] = torch.compiler.disable(hook, reason="hooks of theta run outside of the graph")
+        return handle
+
+    def _keep(self, theta: Tensor, source: Tensor | None = None) -> None:
+        super()._keep(theta)
+        # len(): Dynamo (torch 2.13) makes a guard of it, and none of whether a dict is empty; a hook would come too late
+        if len(self._theta_hooks) > 0 and source is not None and self._may_keep():
+            for hook in list(self._theta_hooks.values()):
+                hook(self, theta, source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_theta_hooks": OrderedDict()}  # who watches this module doesn't watch its copies
 
     def extra_repr(self) -> str:
         size = "that of its input" if self.output_size is None else self.output_size

@@ -178,9 +178,13 @@ class Localized(nn.Module):
         return ()
 
     def _keep(self, theta: Tensor) -> None:
-        # A tensor of torch.func must not outlive its transform, and an export or a trace has no attributes to set
-        if not in_transform() and not torch.compiler._is_exporting_flag and not torch.jit.is_tracing():
+        if self._may_keep():
             self.last_theta = theta.detach()
+
+    @staticmethod
+    def _may_keep() -> bool:
+        # A tensor of torch.func must not outlive its transform, and an export or a trace has no attributes to set
+        return not in_transform() and not torch.compiler._is_exporting_flag and not torch.jit.is_tracing()
 
 
 def param_groups(model: nn.Module, lr: float, localization_lr_scale: float = 1.0) -> list[dict[str, Any]]:

@@ -76,9 +76,9 @@ class SpatialTransformer(SamplingModule):
 
     def forward(self, input: Tensor, source: Tensor | None = None) -> Tensor:
         """Sample ``source``, if it isn't ``input`` itself: say the full image, where ``input`` is a smaller one of it."""
-        theta = self.theta(input)
-        self._keep(theta)
-        return self.warp(input if source is None else source, theta)
+        theta, sampled = self.theta(input), input if source is None else source
+        self._keep(theta, sampled)
+        return self.warp(sampled, theta)
 
     def localization_networks(self) -> Iterable[nn.Module]:
         return (self.localization,)
@@ -136,9 +136,8 @@ class ParallelSpatialTransformer(SamplingModule):
 
     def forward(self, input: Tensor, source: Tensor | None = None) -> Tensor:
         """``source`` as in :class:`SpatialTransformer`."""
-        theta = self.theta(input)
-        self._keep(theta)
-        sampled = input if source is None else source
+        theta, sampled = self.theta(input), input if source is None else source
+        self._keep(theta, sampled)
         outputs = [self.warp(sampled, one) for one in theta.unbind(1)]
         return torch.stack(outputs, 1) if self.is_stacked else torch.cat(outputs, 1)
 
@@ -214,7 +213,7 @@ class RecurrentSpatialTransformer(SamplingModule):
     def forward(self, source: Tensor, initial: Tensor | None = None) -> Tensor:
         """``initial``: theta ``(B, num_params)`` to start from, say a detector's; None: the identity."""
         theta = self.theta(source, initial)
-        self._keep(theta)
+        self._keep(theta, source)
         return self.warp(source, theta)
 
     def localization_networks(self) -> Iterable[nn.Module]:
@@ -260,7 +259,7 @@ class InverseWarp(SamplingModule):
 
     def forward(self, patch: Tensor, theta: Tensor) -> Tensor:
         inverse = self.transform.inverse(theta)
-        self._keep(inverse)
+        self._keep(inverse, patch)
         return self.warp(patch, inverse)
 
 

@@ -31,6 +31,7 @@ NOT_OF_A_DEVICE = {
     "test_resources.py": "what the kernels' compiler reports",
     "test_run.py": "programs in processes of their own",
     "test_threads.py": "the CPU's threads, and memory over thousands of calls",
+    "test_visualize.py": "pictures",
     "test_warnings.py": "Python's warnings",
 }
 

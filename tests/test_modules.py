@@ -75,6 +75,28 @@ def test_samples_at_the_predicted_theta(device):
     assert st.theta(input).requires_grad
 
 
+def test_hooks_see_theta_with_its_gradient(device):
+    transformers = nn.ModuleDict({
+        "one": spatial(0.3, output_size=5),
+        "several": ParallelSpatialTransformer([network(AFFINE, 0.3, seed) for seed in range(2)], AFFINE, 5),
+        "steps": RecurrentSpatialTransformer(network(AFFINE, 0.1), AFFINE, 5, steps=2),
+    }).to(device)
+    input, seen = images(device), []
+    for st in transformers.values():
+        handle = st.register_theta_hook(lambda *arguments: seen.append(arguments))
+        output = st(input)
+        (module, theta, source), = seen
+        assert module is st and source is input and torch.equal(theta, st.last_theta)
+        assert torch.autograd.grad(output.square().sum(), theta)[0].abs().amax() > 0
+        handle.remove()
+        st(input)
+        assert seen.pop() and not seen
+    back, patch = InverseWarp(AFFINE), torch.ones(3, 1, 2, 2, device=device)
+    back.register_theta_hook(lambda *arguments: seen.append(arguments))
+    back(patch, AFFINE.identity(3, device=device))
+    assert seen[0][1] is not None and seen[0][2] is patch
+
+
 def test_another_source(device):
     """The network sees a small image, the sampler the full one."""
     st, full = spatial(0.3, output_size=(9, 12)).to(device), images(device)

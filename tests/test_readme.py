@@ -13,8 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
-@pytest.mark.parametrize("page", ["README.md", "docs/migration.md", "docs/transform_objects.md", "docs/modules.md"])
-def test_every_block_of_the_page_runs(page: str, torch_functions_as_before: None) -> None:
+@pytest.mark.parametrize("page", [
+    "README.md", "docs/migration.md", "docs/transform_objects.md", "docs/modules.md", "docs/visualize.md"])
+def test_every_block_of_the_page_runs(
+    page: str, torch_functions_as_before: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page == "docs/visualize.md":
+        pytest.importorskip("matplotlib", reason="the page draws with matplotlib")
+    monkeypatch.chdir(tmp_path)  # where pages write their pictures
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^( *)```python\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     if not blocks:
