@@ -20,6 +20,8 @@ NOT_OF_A_DEVICE = {
     "test_benchmark_timing.py": "how the benchmarks measure",
     "test_benchmarks.py": "the benchmarks' own machinery",
     "test_cpu_backend.py": "instruction sets and threads of the CPU's kernels",
+    "test_distorted_batches.py": "which digits come when, in the examples",
+    "test_distorted_networks.py": "the examples' networks",
     "test_emulation.py": "native programs, the emulation's own",
     "test_example.py": "a training run",
     "test_gpu_tool.py": "the tool that runs all of this on a GPU",
