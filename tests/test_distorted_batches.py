@@ -8,7 +8,7 @@ import pytest
 import torch
 from digits_on_canvases import some_digits
 from distorted.batches import BLOCK, Batches, Share, TestSet
-from distorted.distortions import DISTORTIONS
+from distorted.distortions import DISTORTIONS, Rotated
 from torch import Tensor
 
 EVERY = pytest.mark.parametrize("name", DISTORTIONS)
@@ -66,6 +66,20 @@ def test_a_digit_is_distorted_anew_in_every_epoch():
     assert torch.equal(labels.sort().values, again.sort().values)
     difference = (first[labels.argsort()] - second[again.argsort()]).abs().amax((1, 2, 3))
     assert (difference > 0.1).sum() > 95  # some angles are nearly the same by chance
+
+
+def test_no_two_iterations_distort_alike():
+    class Noted(Rotated):
+        thetas: list[Tensor] = []
+
+        def draw(self, digits, chosen, random):
+            self.thetas.append(super().draw(digits, chosen, random)["theta"])
+            return {"theta": self.thetas[-1]}
+
+    some = Batches(some_digits(COUNT), Noted(), COUNT // 2, SEED)
+    for iteration in range(10):  # five epochs
+        some.batch(iteration)
+    assert torch.cat(Noted.thetas).unique(dim=0).shape == (10 * COUNT // 2, 6)
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4, 12])
