@@ -25,6 +25,7 @@ NOT_OF_A_DEVICE = {
     "test_emulation.py": "native programs, the emulation's own",
     "test_example.py": "a training run",
     "test_gpu_tool.py": "the tool that runs all of this on a GPU",
+    "test_lenet_tutorial.py": "a training run",
     "test_mnist_data.py": "reading MNIST",
     "test_native.py": "native programs",
     "test_packaging.py": "the package's build",
