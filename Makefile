@@ -57,7 +57,7 @@ lint:
 	$(PYTHON) -m mypy
 
 clean:
-	rm -rf build dist *.egg-info stn_cuda/*.so stn_mnist.png
+	rm -rf build dist *.egg-info stn_cuda/*.so stn_mnist.png lenet_tutorial
 
 distclean: clean
 	rm -rf .venv

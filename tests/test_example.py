@@ -1,11 +1,11 @@
-"""The main example: its task, its picture, and a short run of the whole."""
+"""The main example: its networks, its picture, and a short run of the whole."""
 
 from __future__ import annotations
 
 import importlib
 import math
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 import torch
@@ -83,43 +83,19 @@ def test_outline_of_the_identity_is_the_edge_of_the_image(train_mnist):
     assert corners[1].tolist() == [[-0.5, -0.5], [59.5, -0.5], [59.5, 35.5], [-0.5, 35.5]]
 
 
-# The task and the networks
+# The networks
 
 
-def test_fresh_transformer_is_the_identity(train_mnist):
-    transformer = train_mnist.SpatialTransformer()
+def test_both_networks_have_as_many_parameters_and_the_transformer_starts_at_the_identity(train_mnist):
+    transformer = train_mnist.make_transformer()
+    networks = train_mnist.make_networks(transformer)
+    assert [train_mnist.parameter_count(network) // 1000 for network in networks.values()] == [399, 399]
     canvases = torch.rand(5, 1, 42, 42)
     identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(5, 2, 3)
-    assert torch.equal(transformer.theta(canvases), identity)
-    grid = stn_cuda.affine_grid(identity, [5, 1, 28, 28], align_corners=False)
-    assert torch.equal(transformer(canvases), stn_cuda.grid_sample(canvases, grid, align_corners=False))
-
-
-def test_distortion_keeps_the_ink_on_the_canvas(train_mnist):
-    digit = torch.zeros(28, 28)
-    digit[4:24, 9:19] = 1  # as long as MNIST's digits get, off the middle
-    images = digit.expand(500, 28, 28)
-    theta = train_mnist.random_placement(images, torch.Generator().manual_seed(1))
-    canvases = train_mnist.distort(images, torch.Generator().manual_seed(1))
-    assert canvases.shape == (500, 1, 42, 42)
-    scale = (42 / 28) / torch.linalg.det(theta[:, :, :2]).sqrt()
-    assert 0.7 <= scale.min() < 0.72 and 1.18 < scale.max() <= 1.2
-    ink = canvases.sum(dim=(1, 2, 3)) / (scale.square() * digit.sum())
-    assert ink.min() > 0.95 and ink.max() < 1.05
-
-    # The disc around the ink stays inside wherever it lands, and it lands at every side.
-    centre = train_mnist.outline(theta, (28, 28)).mean(dim=1)  # of the canvas, in the digit's pixels
-    assert (centre - 13.5).amin(dim=0).max() < -3 and (centre - 13.5).amax(dim=0).min() > 3
-    angle = torch.rad2deg(torch.atan2(theta[:, 0, 1], theta[:, 0, 0]))
-    assert -45 <= angle.min() < -43 and 43 < angle.max() <= 45
-
-
-def test_distortion_of_ink_in_the_corners_is_centred(train_mnist):
-    theta = train_mnist.random_placement(torch.ones(200, 28, 28), torch.Generator().manual_seed(1))
-    scale = (42 / 28) / torch.linalg.det(theta[:, :, :2]).sqrt()
-    no_room = scale * (13.5 * math.sqrt(2) + 1) > 21
-    assert 0 < no_room.sum() < 200
-    assert (theta[no_room, :, 2] == 0).all() and (theta[~no_room, :, 2] != 0).all()
+    assert torch.equal(transformer.theta(canvases), identity.flatten(1))
+    assert torch.equal(transformer(canvases), stn_cuda.affine_sample(canvases, identity, (28, 28)))
+    assert networks["with transformer"][0] is transformer
+    assert all(network(canvases).shape == (5, 10) for network in networks.values())
 
 
 # The whole
@@ -148,23 +124,30 @@ def test_short_run_prints_both_errors_and_writes_the_picture(train_mnist, tmp_pa
 
 
 def test_training_follows_the_seed_bit_for_bit(train_mnist, contents, tmp_path):
-    digits = mnist_data.load_mnist(write(tmp_path, contents))
+    loaded = mnist_data.load_mnist(write(tmp_path, contents))
+    digits = train_mnist.Digits.of(loaded.train_images, loaded.train_labels)
 
     def weights(seed: int) -> Tensor:
         torch.manual_seed(0)  # of the networks: what differs below is the batches
-        network = torch.nn.Sequential(train_mnist.SpatialTransformer(), train_mnist.classifier(28))
-        options = SimpleNamespace(seed=seed, iterations=3, batch_size=16)
-        train_mnist.train(network, digits.train_images, digits.train_labels, options, "test")
+        network = train_mnist.make_networks(train_mnist.make_transformer())["with transformer"]
+        train_mnist.train(network, train_mnist.Batches(digits, train_mnist.RTS, 16, seed), 3, "test")
         return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
     assert torch.equal(weights(7), weights(7))
     assert not torch.equal(weights(7), weights(8))
 
 
-def test_command_line_errors_are_one_clear_line(train_mnist, tmp_path, capsys):
+def test_command_line_errors_are_one_clear_line(train_mnist, tmp_path, contents, capsys):
     with pytest.raises(SystemExit, match="error: missing.*train-images-idx3-ubyte"):
         short_run(train_mnist, tmp_path, tmp_path / "picture.png")
-    for arguments, message in ((["--iterations", "0"], "0, expected 1 or more"), (["--device", "abacus"], "abacus")):
+    data = write(tmp_path / "mnist", contents)
+    with pytest.raises(SystemExit, match="error: batch size 61 is larger than the 60 training digits"):
+        short_run(train_mnist, data, tmp_path / "picture.png", "--batch-size", "61")
+    for arguments, message in (
+        (["--iterations", "0"], "0, expected 1 or more"),
+        (["--seed", "-1"], "-1, expected 0 or more"),
+        (["--device", "abacus"], "abacus"),
+    ):
         with pytest.raises(SystemExit):
             train_mnist.main(arguments)
         assert message in capsys.readouterr().err

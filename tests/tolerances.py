@@ -98,3 +98,7 @@ DOUBLE_BACKWARD_MEMORY = 1.2
 
 # At most held during forward and backward of a batch over one image or grid, in sizes of output and gradients.
 BROADCAST_MEMORY = 1.2
+
+# Pixels of a canvas of up to 60: a float32 position is wrong by an eps of 30 pixels for each of about four roundings, 1.4e-5,
+# and a digit's slope is 1 a pixel at most, along both axes.
+ON_CANVAS = Tolerance(1.3e-6, 3e-5, "float32 positions on canvases of up to 60 pixels, beside float64's")

@@ -27,8 +27,7 @@ class TorchSpatialTransformer(SpatialTransformer):
             points = transform.points(theta)
             return (self._spline_weights(transform, size, theta) @ points).view(-1, *size, 2)
         if isinstance(transform, Projective):
-            positions = F.affine_grid(torch.eye(2, 3).to(theta)[None], [1, 1, *size], align_corners=False).flatten(1, 2)
-            moved = F.pad(positions, (0, 1), value=1.0) @ transform.matrix(theta).mT
+            moved = F.pad(pixel_centres(size, theta), (0, 1), value=1.0) @ transform.matrix(theta).mT
             return (moved[..., :2] / moved[..., 2:]).view(-1, *size, 2)
         if not transform.has_matrix:
             raise ValueError(f"torch has no grid for {transform.name}")
@@ -39,9 +38,13 @@ class TorchSpatialTransformer(SpatialTransformer):
         """[H * W, K]: what each control point contributes to each pixel; made once for a size, device and dtype."""
         key = (transform, size, like.device, like.dtype)
         if getattr(self, "_weights_key", None) != key:
-            positions = F.affine_grid(torch.eye(2, 3)[None], [1, 1, *size], align_corners=False).flatten(1, 2).double()
-            count = transform.basis.num_points
-            alone = torch.eye(count, dtype=torch.float64).repeat_interleave(2, 1)  # a point at (1, 1), the others at 0
-            self._weights = transform.apply_points(alone, positions)[..., 0].T.contiguous().to(like)
+            # In float64, for networks in float64: a point at (1, 1), the others at 0
+            alone = torch.eye(transform.basis.num_points, dtype=torch.float64).repeat_interleave(2, 1)
+            self._weights = transform.apply_points(alone, pixel_centres(size, alone))[..., 0].T.contiguous().to(like)
             self._weights_key = key
         return self._weights
+
+
+def pixel_centres(size: torch.Size, like: Tensor) -> Tensor:
+    """``(1, H * W, 2)``, normalised, in the dtype and on the device of ``like``."""
+    return F.affine_grid(torch.eye(2, 3).to(like)[None], [1, 1, *size], align_corners=False).flatten(1, 2)
