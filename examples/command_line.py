@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from mnist_data import Digits, load_mnist
+from mnist_data import Digits, Say, load_mnist
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
@@ -41,10 +41,10 @@ def usable_device(name: str) -> torch.device:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def load_digits(directory: Path | None) -> Digits:
+def load_digits(directory: Path | None, say: Say = print) -> Digits:
     """As :func:`mnist_data.load_mnist`, and says which digits these are."""
-    digits = load_mnist(directory)
-    print(f"data: {digits.source}: {len(digits.train_images):,} training and {len(digits.test_images):,} test digits")
+    digits = load_mnist(directory, say)
+    say(f"data: {digits.source}: {len(digits.train_images):,} training and {len(digits.test_images):,} test digits")
     if not digits.is_mnist:
-        print("      This is not MNIST.")
+        say("      This is not MNIST.")
     return digits

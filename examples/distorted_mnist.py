@@ -17,13 +17,12 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-from mnist_data import load_mnist
+from command_line import load_digits, parser_of, positive
 
 if importlib.util.find_spec("stn_cuda") is None:  # built in place, but not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from distorted import pictures, table, targets, throughput
-from distorted.cells import STARTS, Cell, Folder, Refused
+from distorted.cells import STARTS, Cell, Folder
 from distorted.distortions import DISTORTIONS, Digits
 from distorted.networks import ARCHITECTURES, SAMPLERS
 from distorted.optimizers import OPTIMIZERS, SCHEDULES
@@ -34,20 +33,6 @@ CELL_OPTIONS = ("seed", "batch_size", "optimizer", "lr", "schedule", "localizati
                 "gradient", "reach")
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
-    return value
-
-
-def usable_device(name: str) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # an unknown name; a torch without CUDA
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def part(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
@@ -56,38 +41,40 @@ def part(text: str) -> tuple[int, int]:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Distorted MNIST with and without spatial transformers",
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with MNIST as idx or idx.gz files")
-    parser.add_argument("--output", type=Path, default=Path("distorted_mnist"), help="folder of results and checkpoints")
-    parser.add_argument("--device", type=usable_device, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = parser_of("Distorted MNIST with and without spatial transformers")
+    parser.add_argument("--output", type=Path, default=Path("distorted_mnist"),
+                        help="folder of results and checkpoints (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     cell = parser.add_argument_group("a cell")
-    cell.add_argument("--distortion", choices=DISTORTIONS, default="RTS")
+    cell.add_argument("--distortion", choices=DISTORTIONS, default="RTS", help="(default: %(default)s)")
     cell.add_argument("--network", choices=ARCHITECTURES, default="ST-FCN Aff", metavar="NAME",
-                      help=f"one of {', '.join(ARCHITECTURES)}")
+                      help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)")
     cell.add_argument("--iterations", type=positive, help="of a cell 4680, 20 epochs; of a table what the budget says")
     cell.add_argument("--horizon", type=positive, help="iterations that the schedule is made for, if more than --iterations")
     cell.add_argument("--animation", action="store_true", help="a GIF of what the transformer looks at in training")
-    cell.add_argument("--seed", type=int, default=0, help="of a cell; a table has seeds from 0 on")
     whole = parser.add_argument_group("the table")
     whole.add_argument("--table", action="store_true", help="run all cells of the budget")
     whole.add_argument("--budget", choices=table.BUDGETS, default="quick",
-                       help="; ".join(f"{name}: {budget.text}" for name, budget in table.BUDGETS.items()))
+                       help="; ".join(f"{name}: {budget.text}" for name, budget in table.BUDGETS.items())
+                       + " (default: %(default)s)")
     whole.add_argument("--seeds", type=positive, help="of the fully connected rows; of quick 1, of cpu 3")
     whole.add_argument("--minutes", type=float, help="for the whole table: shortens the runs to what fits")
     whole.add_argument("--part", type=part, metavar="I/N", help="only every N-th cell from the I-th on, for N commands at once")
     training = parser.add_argument_group("training")
-    training.add_argument("--batch-size", type=positive, default=256, help="of all processes together")
-    training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam")
+    training.add_argument("--batch-size", type=positive, default=256,
+                          help="of all processes together (default: %(default)s)")
+    training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(default: %(default)s)")
     training.add_argument("--lr", type=float, help="; ".join(f"{name}: {lr:g}" for name, (lr, _) in OPTIMIZERS.items()))
-    training.add_argument("--schedule", choices=SCHEDULES, default="cosine")
-    training.add_argument("--localization-lr-scale", type=float, default=1.0)
-    training.add_argument("--sampler", choices=SAMPLERS, default="stn_cuda")
+    training.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="(default: %(default)s)")
+    training.add_argument("--localization-lr-scale", type=float, default=1.0,
+                          help="times --lr is the localisation network's (default: %(default)s)")
+    training.add_argument("--sampler", choices=SAMPLERS, default="stn_cuda", help="(default: %(default)s)")
     training.add_argument("--pool", action="store_true", help="sample at twice the resolution and average 2 x 2")
-    training.add_argument("--start", choices=STARTS, default="identity", help="of the localisation network")
-    training.add_argument("--gradient", choices=("exact", "linearized"), default="exact", help="of stn_cuda.affine_sample")
-    training.add_argument("--reach", type=float, default=2.0, help="of the linearized gradient, in pixels")
+    training.add_argument("--start", choices=STARTS, default="identity", help="of theta (default: %(default)s)")
+    training.add_argument("--gradient", choices=("exact", "linearized"), default="exact",
+                          help="of stn_cuda.affine_sample (default: %(default)s)")
+    training.add_argument("--reach", type=float, default=2.0,
+                          help="of the linearized gradient, in pixels (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -151,16 +138,13 @@ def main(argv: list[str] | None = None) -> None:
     try:
         with processes(options.device) as (share, device):
             say = print if share.rank == 0 else lambda text: None
-            digits = load_mnist(options.data, say)
-            say(f"data: {digits.source}: {len(digits.train_images):,} training and {len(digits.test_images):,} test digits")
-            if not digits.is_mnist:
-                say("      This is not MNIST, and the figures are not MNIST's.")
+            digits = load_digits(options.data, say)
             training = Digits.of(digits.train_images, digits.train_labels, device)
             test = Digits.of(digits.test_images, digits.test_labels, device)
             cells = cells_of(options, "MNIST" if digits.is_mnist else "other digits")
             task = Task(training, test, Folder(options.output), device, share, options.quiet, options.animation)
             run_all(options, task, cells)
-    except (OSError, ValueError, FloatingPointError) as error:  # Refused is a ValueError
+    except (OSError, ValueError, NotImplementedError, FloatingPointError) as error:  # Refused is a ValueError
         sys.exit(f"error: {error}")
 
 

@@ -53,7 +53,8 @@ def draw_images(left: Axes, right: Axes) -> None:
                                                arrowstyle="-|>", linewidth=1.2, shrinkA=5, shrinkB=5))
     grid = Similarity().grid(theta, (WINDOW, WINDOW))[0].flatten(0, 1)
     left.plot(*(((grid + 1) * SIZE - 1) / 2).T.numpy(), ".", color="tab:blue", markersize=2.5)
-    right.plot(*torch.cartesian_prod(torch.arange(WINDOW), torch.arange(WINDOW)).T.numpy(), ".", color="tab:blue", markersize=2.5)
+    pixels = torch.cartesian_prod(torch.arange(WINDOW), torch.arange(WINDOW))
+    right.plot(*pixels.T.numpy(), ".", color="tab:blue", markersize=2.5)
     for axes, size, title in ((left, SIZE, f"input, {SIZE} x {SIZE}"), (right, WINDOW, f"output, {WINDOW} x {WINDOW}")):
         ends = [-0.5, (size - 1) / 2, size - 0.5]
         axes.set(title=title, xticks=ends, yticks=ends, xticklabels=["x = -1", "0", "1"], yticklabels=["y = -1", "0", "1"])

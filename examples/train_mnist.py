@@ -30,6 +30,7 @@ from distorted.networks import CLASSES, PARAMETERS, WINDOW, fully_connected, par
 from stn_cuda.localization import FullyConnectedLocalization
 from stn_cuda.modules import SpatialTransformer
 from stn_cuda.transforms import Affine
+from stn_cuda.visualize import draw_outline, outline
 
 RTS = DISTORTIONS["RTS"]
 LEARNING_RATE = 2e-3
@@ -128,22 +129,6 @@ def main(argv: list[str] | None = None) -> None:
 # The picture
 
 
-def outline(theta: Tensor, input_size: tuple[int, int]) -> Tensor:
-    """Where on the input an affine map's output comes from.
-
-    Args:
-        theta: ``(..., 2, 3)``, from output to input coordinates, normalised as under ``align_corners=False``.
-        input_size: ``(H, W)`` of the input.
-    Returns: ``(..., 4, 2)``: the corners of the sampled area as ``(x, y)`` in pixels of the input, pixel centres at
-        integers, so ready to be drawn over ``imshow``. In the order of the output's corners: upper left, upper right,
-        lower right, lower left.
-    """
-    height, width = input_size
-    corners = theta.new_tensor([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])  # homogeneous, [4, 3]
-    normalised = corners @ theta.mT  # [..., 4, 2]
-    return ((normalised + 1) * theta.new_tensor([width, height]) - 1) / 2
-
-
 @torch.no_grad()
 def draw(path: Path, transformer: SpatialTransformer, canvases: Tensor, labels: Tensor) -> None:
     """Two canvases of every class and, right of each, what the transformer makes of it, to a PNG."""
@@ -157,11 +142,10 @@ def draw(path: Path, transformer: SpatialTransformer, canvases: Tensor, labels: 
         for example, index in enumerate((labels == digit).nonzero().flatten()[:2].tolist()):
             row, column = 2 * (digit // 5) + example, 3 * (digit % 5)
             canvas = canvases[index : index + 1]
-            corners = outline(transformer.theta(canvas).view(2, 3), (size, size)).cpu().numpy()
+            border = outline(transformer.theta(canvas), transformer.transform, (size, size))[0]
             left = figure.add_subplot(columns[row, column])
             left.imshow(canvas[0, 0].cpu().numpy(), cmap="gray_r", vmin=white, vmax=black)
-            left.plot(*corners[[0, 1, 2, 3, 0]].T, color="tab:red", linewidth=1.5)
-            left.plot(*corners[0], "o", color="tab:red", markersize=3.5)  # the output's upper left corner
+            draw_outline(left, border)
             # Room around the canvas, in grey: background is read there, and quadrilaterals may reach into it.
             left.set(xlim=(-7, size + 6), ylim=(size + 6, -7), facecolor="0.93")
             right = figure.add_subplot(columns[row, column + 1])

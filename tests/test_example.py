@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from pathlib import Path
 from types import ModuleType
 
@@ -25,62 +24,6 @@ def train_mnist() -> ModuleType:
     pytest.importorskip("matplotlib", reason="the example draws its picture with matplotlib")
     pytest.importorskip("tqdm", reason="the example shows its progress with tqdm")
     return importlib.import_module("train_mnist")
-
-
-def encloses(corners: Tensor, points: Tensor) -> Tensor:
-    """[4, 2], [P, 2] -> [P]: which points are in the convex polygon: on the same side of all of its edges."""
-    edges = corners.roll(-1, dims=0) - corners
-    ahead = points[:, None] - corners
-    sides = edges[:, 0] * ahead[..., 1] - edges[:, 1] * ahead[..., 0]
-    return (sides > 0).all(dim=1) | (sides < 0).all(dim=1)
-
-
-def fits(corners: Tensor, image: Tensor) -> bool:
-    """Whether the polygon holds all ink of ``image`` [H, W], and little else: a huge one would enclose anything."""
-    height, width = image.shape
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    inside = encloses(corners, torch.stack([x, y], dim=-1).flatten(0, 1).to(corners)).view(height, width)
-    ink = image > 0.5
-    assert ink.sum() > 50
-    return bool(inside[ink].all()) and int(inside.sum()) < 1.35 * int(ink.sum())
-
-
-def affine(angle: float = 0.0, scale: tuple[float, float] = (1, 1), shift: tuple[float, float] = (0, 0)) -> Tensor:
-    """theta [2, 3] in normalised coordinates."""
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    rows = [[scale[0] * cos, -scale[1] * sin, shift[0]], [scale[0] * sin, scale[1] * cos, shift[1]]]
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def inverse(theta: Tensor) -> Tensor:
-    return torch.linalg.inv(torch.cat([theta, theta.new_tensor([[0, 0, 1]])]))[:2]
-
-
-@pytest.mark.parametrize("size", [(42, 42), (36, 60)], ids=str)
-@pytest.mark.parametrize(
-    "theta",
-    [
-        affine(scale=(0.5, 0.5), shift=(0.4, -0.25)),
-        affine(scale=(0.6, 0.6)),
-        affine(scale=(0.4, 0.7), shift=(-0.3, 0.1)),
-        affine(angle=30, scale=(0.6, 0.45)),
-        affine(angle=-20, scale=(0.5, 0.6), shift=(0.2, 0.1)),
-    ],
-    ids=["shift", "scale", "stretch", "rotation", "all"],
-)
-def test_outline_encloses_the_ink(train_mnist, theta, size):
-    digit = torch.nn.functional.pad(torch.ones(1, 1, 26, 26, dtype=torch.float64), (1, 1, 1, 1))
-    # `theta` takes the digit's coordinates to the canvas; a canvas is painted with the map from it to the digit.
-    grid = stn_cuda.affine_grid(inverse(theta)[None], [1, 1, *size], align_corners=False)
-    canvas = stn_cuda.grid_sample(digit, grid, align_corners=False)[0, 0]
-    assert fits(train_mnist.outline(theta, size), canvas)
-    assert not fits(train_mnist.outline(inverse(theta), size), canvas)
-
-
-def test_outline_of_the_identity_is_the_edge_of_the_image(train_mnist):
-    corners = train_mnist.outline(affine().expand(3, 2, 3), (36, 60))
-    assert corners.shape == (3, 4, 2)
-    assert corners[1].tolist() == [[-0.5, -0.5], [59.5, -0.5], [59.5, 35.5], [-0.5, 35.5]]
 
 
 # The networks

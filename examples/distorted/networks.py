@@ -72,7 +72,8 @@ def make_network(
     predictor = localization(architecture, transform, seen)
     if sampler == "torch":
         if architecture.is_recurrent or options:
-            raise ValueError("the sampler torch is for networks without recurrence, and the exact gradient")
+            raise ValueError(
+                f"{architecture.name}: the sampler torch is for networks without recurrence, and the exact gradient")
         transformer: nn.Module = TorchSpatialTransformer(predictor, transform, size)
     elif architecture.is_recurrent:
         transformer = RecurrentSpatialTransformer(predictor, transform, size, steps=STEPS, **options)
