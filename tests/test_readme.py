@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated:DeprecationWarning")
 @pytest.mark.parametrize("page", [
-    "README.md", "docs/migration.md", "docs/transform_objects.md", "docs/modules.md", "docs/visualize.md"])
+    "README.md", "docs/migration.md", "docs/modules.md", "docs/spatial_transformers.md", "docs/transform_objects.md",
+    "docs/transforms.md", "docs/visualize.md"])
 def test_every_block_of_the_page_runs(
     page: str, torch_functions_as_before: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_cuda.modules import SpatialTransformer
-from stn_cuda.transforms import Affine, Projective, ThinPlateSpline
+from stn_cuda.transforms import Affine, Projective, ThinPlateSpline, Transform
 
 
 class TorchSpatialTransformer(SpatialTransformer):
     """Samples with ``F.grid_sample`` at ``F.affine_grid``'s grid, or at what one would write with torch where it has none.
 
-    For ``Affine`` and whatever else has an affine matrix, ``Projective`` and ``ThinPlateSpline``; with the default options.
+    For ``Affine`` and whatever else has an affine matrix, ``Projective`` and ``ThinPlateSpline``; it has no options.
     """
+
+    def __init__(self, localization: nn.Module, transform: Transform, output_size: int | None = None) -> None:
+        super().__init__(localization, transform, output_size)
 
     def warp(self, source: Tensor, theta: Tensor) -> Tensor:
         size = source.shape[2:] if self.output_size is None else self.output_size
