@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from command_line import load_digits, parser_of, positive
+from command_line import load_digits, parser_of, positive, positive_number
 
 if importlib.util.find_spec("stn_cuda") is None:  # built in place, but not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -58,22 +58,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                        help="; ".join(f"{name}: {budget.text}" for name, budget in table.BUDGETS.items())
                        + " (default: %(default)s)")
     whole.add_argument("--seeds", type=positive, help="of the fully connected rows; of quick 1, of cpu 3")
-    whole.add_argument("--minutes", type=float, help="for the whole table: shortens the runs to what fits")
+    whole.add_argument("--minutes", type=positive_number, help="for the whole table: shortens the runs to what fits")
     whole.add_argument("--part", type=part, metavar="I/N", help="only every N-th cell from the I-th on, for N commands at once")
     training = parser.add_argument_group("training")
     training.add_argument("--batch-size", type=positive, default=256,
                           help="of all processes together (default: %(default)s)")
     training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(default: %(default)s)")
-    training.add_argument("--lr", type=float, help="; ".join(f"{name}: {lr:g}" for name, (lr, _) in OPTIMIZERS.items()))
+    training.add_argument("--lr", type=positive_number, help="; ".join(f"{name}: {lr:g}" for name, (lr, _) in OPTIMIZERS.items()))
     training.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="(default: %(default)s)")
-    training.add_argument("--localization-lr-scale", type=float, default=1.0,
+    training.add_argument("--localization-lr-scale", type=positive_number, default=1.0,
                           help="times --lr is the localisation network's (default: %(default)s)")
     training.add_argument("--sampler", choices=SAMPLERS, default="stn_cuda", help="(default: %(default)s)")
     training.add_argument("--pool", action="store_true", help="sample at twice the resolution and average 2 x 2")
     training.add_argument("--start", choices=STARTS, default="identity", help="of theta (default: %(default)s)")
     training.add_argument("--gradient", choices=("exact", "linearized"), default="exact",
                           help="of stn_cuda.affine_sample (default: %(default)s)")
-    training.add_argument("--reach", type=float, default=2.0,
+    training.add_argument("--reach", type=positive_number, default=2.0,
                           help="of the linearized gradient, in pixels (default: %(default)s)")
     return parser.parse_args(argv)
 

@@ -98,6 +98,8 @@ def test_minutes_decide_the_iterations_once(command, data, tmp_path, capsys, mon
     (["--network", "ST-RNN"], "invalid choice: 'ST-RNN' (choose from FCN, ST-FCN Aff, ST-FCN Proj"),
     (["--part", "3/2"], "'3/2', expected I/N with I from 1 to N"),
     (["--iterations", "0"], "0, expected 1 or more"),
+    (["--lr", "nan"], "nan, expected a positive and finite number"),
+    (["--minutes", "0"], "0, expected a positive and finite number"),
     (["--device", "abacus"], "abacus"),
 ], ids=str)  # fmt: skip
 def test_bad_arguments_are_named(command, data, tmp_path, arguments, message, capsys):
