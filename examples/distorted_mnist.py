@@ -64,7 +64,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     training.add_argument("--batch-size", type=positive, default=256,
                           help="of all processes together (default: %(default)s)")
     training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(default: %(default)s)")
-    training.add_argument("--lr", type=positive_number, help="; ".join(f"{name}: {lr:g}" for name, (lr, _) in OPTIMIZERS.items()))
+    training.add_argument("--lr", type=positive_number,
+                          help=f"usually {', '.join(f'{lr:g} for {name}' for name, (lr, _) in OPTIMIZERS.items())}")
     training.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="(default: %(default)s)")
     training.add_argument("--localization-lr-scale", type=positive_number, default=1.0,
                           help="times --lr is the localisation network's (default: %(default)s)")
@@ -146,6 +147,8 @@ def main(argv: list[str] | None = None) -> None:
             run_all(options, task, cells)
     except (OSError, ValueError, NotImplementedError, FloatingPointError) as error:  # Refused is a ValueError
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command goes on from the last checkpoint, of each minute")
 
 
 if __name__ == "__main__":

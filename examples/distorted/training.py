@@ -58,7 +58,10 @@ def trained(cell: Cell, task: Task) -> tuple[Result, Run]:
 
 
 class Run:
-    """The state of a run: network, optimiser, schedule, iteration, curve; what its transformer did, and looked like."""
+    """The state of a run: network, optimiser, schedule, iteration, curve; what its transformer did, and looked like.
+
+    An interrupted one is taken up from its last checkpoint; ``statistics`` and ``animation`` are of what ran since.
+    """
 
     def __init__(self, cell: Cell, task: Task) -> None:
         self.cell, self.task = cell, task
