@@ -4,8 +4,8 @@
     python examples/distorted_mnist.py --table [--budget quick|cpu|paper] [--seeds 3]   the table
     torchrun --nproc_per_node=2 examples/distorted_mnist.py ...                         with several processes
 
-What is finished, and checkpoints of what isn't, stand in --output: the same command again goes on there. A cell writes its
-learning curve and a picture of what its transformer looks at; a table also table.md, results.json and learning_curves.png.
+What is finished, and a checkpoint a minute of what isn't, stand in --output: the same command again goes on there. A cell
+writes its learning curve and a picture of what its transformer looks at; a table also table.md and results.json.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,12 +24,12 @@ from command_line import load_digits, parser_of, positive, positive_number
 if importlib.util.find_spec("stn_cuda") is None:  # built in place, but not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from distorted import pictures, table, targets, throughput
-from distorted.cells import STARTS, Cell, Folder
+from distorted.cells import STARTS, Cell, Folder, Refused
 from distorted.distortions import DISTORTIONS, Digits
 from distorted.networks import ARCHITECTURES, SAMPLERS
 from distorted.optimizers import OPTIMIZERS, SCHEDULES
 from distorted.processes import processes
-from distorted.training import Task, trained
+from distorted.training import Interrupted, Task, trained
 
 CELL_OPTIONS = ("seed", "batch_size", "optimizer", "lr", "schedule", "localization_lr_scale", "sampler", "pool", "start",
                 "gradient", "reach")
@@ -54,17 +56,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     cell.add_argument("--animation", action="store_true", help="a GIF of what the transformer looks at in training")
     whole = parser.add_argument_group("the table")
     whole.add_argument("--table", action="store_true", help="run all cells of the budget")
-    whole.add_argument("--budget", choices=table.BUDGETS, default="quick",
+    whole.add_argument("--budget", choices=table.BUDGETS,
                        help="; ".join(f"{name}: {budget.text}" for name, budget in table.BUDGETS.items())
-                       + " (default: %(default)s)")
+                       + " (default: quick)")
     whole.add_argument("--seeds", type=positive, help="of the fully connected rows; of quick 1, of cpu 3")
-    whole.add_argument("--minutes", type=positive_number, help="for the whole table: shortens the runs to what fits")
+    whole.add_argument("--minutes", type=positive_number,
+                       help="of training, by one command, for all cells one after another: shortens the runs to what fits")
     whole.add_argument("--part", type=part, metavar="I/N", help="only every N-th cell from the I-th on, for N commands at once")
     training = parser.add_argument_group("training")
     training.add_argument("--batch-size", type=positive, default=256,
                           help="of all processes together (default: %(default)s)")
     training.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="(default: %(default)s)")
-    training.add_argument("--lr", type=positive_number,
+    training.add_argument("--lr", type=positive_number, default=Cell.lr,
                           help=f"usually {', '.join(f'{lr:g} for {name}' for name, (lr, _) in OPTIMIZERS.items())}")
     training.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="(default: %(default)s)")
     training.add_argument("--localization-lr-scale", type=positive_number, default=1.0,
@@ -83,10 +86,13 @@ def cells_of(options: argparse.Namespace, digits: str) -> list[Cell]:
     chosen = {name: getattr(options, name) for name in CELL_OPTIONS}
     chosen["digits"] = digits
     if not options.table:
+        for name in ("budget", "seeds", "minutes", "part"):
+            if getattr(options, name) is not None:
+                raise Refused(f"--{name} is for tables: expected --table with it")
         iterations = options.iterations or Cell.iterations
         return [Cell(options.distortion, options.network, iterations, options.horizon or iterations, **chosen)]
     del chosen["seed"]
-    budget = table.BUDGETS[options.budget]
+    budget = table.BUDGETS[options.budget or "quick"]
     cells = table.cells_of(budget, options.seeds or budget.seeds, **chosen)
     return table.shortened(cells, options.iterations) if options.iterations else cells
 
@@ -100,15 +106,18 @@ def run_all(options: argparse.Namespace, task: Task, cells: list[Cell]) -> None:
         result, run = trained(cell, task)
         if not task.is_first:
             continue
+        earlier = "" if run.has_trained else ", finished earlier"
         panel = task.folder.path / "panels" / f"{cell.name}.png"
         if not panel.exists():
             pictures.draw_panel(panel, run.network, run.test)
         if run.animation:
             run.animation.save(panel.with_suffix(".gif"))
+        elif options.animation:
+            print(f"no animation of {cell.name}: it has no transformer, or was finished earlier")
         spent = time.perf_counter() - began
         left = f", about {spent / number * (len(mine) - number) / 60:.0f} min left" if len(mine) > 1 else ""
         print(f"[{number}/{len(mine)}] {cell.name}: {result['error']:.2f} % error, {result['parameters']:,} parameters, "
-              f"{result['images_per_second']:,} images/s{left}", flush=True)
+              f"{result['images_per_second']:,} images/s{earlier}{left}", flush=True)
     if task.is_first:
         write_table(options, task)
 
@@ -134,21 +143,39 @@ def write_table(options: argparse.Namespace, task: Task) -> None:
     print(f"\n{text}\nwritten to {task.folder.path}")
 
 
+def stop_on_interrupt(task: Task) -> None:
+    """Ctrl-C once: a checkpoint, and the end. Twice: the end."""
+    def stop(number: int, frame: object) -> None:
+        if task.stop.is_set():
+            raise KeyboardInterrupt
+        task.stop.set()
+
+    signal.signal(signal.SIGINT, stop)
+
+
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     try:
         with processes(options.device) as (share, device):
             say = print if share.rank == 0 else lambda text: None
+            Folder(options.output).prepare()
             digits = load_digits(options.data, say)
             training = Digits.of(digits.train_images, digits.train_labels, device)
             test = Digits.of(digits.test_images, digits.test_labels, device)
             cells = cells_of(options, "MNIST" if digits.is_mnist else "other digits")
             task = Task(training, test, Folder(options.output), device, share, options.quiet, options.animation)
+            if share.processes == 1:  # of several, each would stop at another iteration
+                stop_on_interrupt(task)
             run_all(options, task, cells)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(130)
     except (OSError, ValueError, NotImplementedError, FloatingPointError) as error:  # Refused is a ValueError
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if os.environ.get("RANK", "0") == "0" else 1)  # once, by the first process
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command goes on from the last checkpoint, of each minute")
+        sys.exit("interrupted: the same command goes on from the last checkpoint, of which there is one a minute")
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import signal
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -112,11 +114,40 @@ def test_bad_arguments_are_named(command, data, tmp_path, arguments, message, ca
 @pytest.mark.parametrize("arguments, message", [
     (["--iterations", "9", "--horizon", "3"], "error: horizon: expected at least the 9 iterations, got 3"),
     (["--batch-size", "61"], "error: batch size 61 is larger than the 60 training digits"),
-    (["--network", "ST-FCN TPS", "--start", "lost"], "error: ThinPlateSpline.matrix"),
+    (["--network", "ST-FCN TPS", "--start", "lost"], "error: start: lost is for transforms with a matrix"),
+    (["--part", "1/2"], "error: --part is for tables: expected --table with it"),
 ], ids=str)  # fmt: skip
 def test_what_cannot_be_run_is_one_clear_line(command, data, tmp_path, arguments, message):
     with pytest.raises(SystemExit, match=re.escape(message)):
         call(command, data, tmp_path, *arguments)
+
+
+def test_output_that_cannot_be_written_is_refused_at_once(command, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="error: --output: expected a folder that can be written, got .*file"):
+        call(command, data, tmp_path / "file")
+
+
+def test_interrupted_command_says_so_and_goes_on(command, data, tmp_path, monkeypatch, capsys):
+    step = command.trained.__globals__["Run"].step
+
+    def interrupted(run, *batch):
+        if run.iteration == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(run, *batch)
+
+    monkeypatch.setattr(command.trained.__globals__["Run"], "step", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        call(command, data, tmp_path, "--iterations", "5")
+    assert ended.value.code == 130
+    assert "interrupted at iteration 3 of 5: the same command goes on from there" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    call(command, data, tmp_path, "--iterations", "5")
+    assert "finished earlier" not in capsys.readouterr().out
+    call(command, data, tmp_path, "--iterations", "5", "--animation")
+    printed = capsys.readouterr().out
+    assert "finished earlier" in printed and "no animation of RTS_ST-FCN-Aff_5_seed0" in printed
 
 
 def test_truncated_digits_are_named(command, tmp_path):
@@ -153,11 +184,11 @@ def test_budgets_have_the_cells_that_they_say():
 
 def test_table_has_means_spreads_and_what_is_missing():
     results = [result_of("RTS", "FCN", 12.0), result_of("RTS", "FCN", 13.0, seed=1), result_of("R", "ST-FCN Aff", 2.5),
-               result_of("RTS", "FCN", 7.0, start="random"), result_of("R", "FCN", 30.0, iterations=468)]
+               result_of("RTS", "ST-FCN TPS", 7.0, start="random"), result_of("R", "FCN", 30.0, iterations=468)]
     text = table.markdown(results)
     assert "| FCN | not run | 12.50 ± 0.71 | 2.1, 5.2, 3.1, 3.2 | 400,000 |" in text
     assert "| ST-FCN Aff | 2.50 | not run | 1.2, 0.8, 1.5, 2.7 | 400,000 |" in text
-    assert "| RTS, FCN, 4,680 iterations, start random | 7.00 |" in text
+    assert "| RTS, ST-FCN TPS, 4,680 iterations, start random | 7.00 |" in text
     assert "### 468 iterations, the beginning of a schedule of 4,680" in text and "| FCN | 30.00 |" in text
 
 

@@ -84,6 +84,25 @@ def test_interrupted_run_ends_as_if_it_had_not_been(data, tmp_path, network):
     assert whole.schedule.get_last_lr() == second.schedule.get_last_lr()
 
 
+def test_a_run_that_is_stopped_leaves_a_checkpoint_and_goes_on(data, tmp_path, monkeypatch):
+    whole = Run(SMALL, task_of(data, tmp_path / "whole"))
+    whole.train()
+    task, step = task_of(data, tmp_path / "parts"), Run.step
+
+    def stopping(run: Run, *batch: Tensor) -> Tensor:
+        if run.iteration == 3:
+            run.task.stop.set()
+        return step(run, *batch)
+
+    monkeypatch.setattr(Run, "step", stopping)
+    with pytest.raises(training.Interrupted, match=f"{SMALL.name} was interrupted at iteration 4 of 6: the same command"):
+        trained(SMALL, task)
+    monkeypatch.undo()
+    result, run = trained(SMALL, task_of(data, tmp_path / "parts"))
+    assert torch.equal(weights(whole), weights(run))
+    assert [iteration for iteration, _ in result["curve"]] == [0, 1, 2, 3, 4, 5, 6]
+
+
 def test_finished_cell_is_read_and_not_run_again(data, tmp_path, monkeypatch):
     task = task_of(data, tmp_path)
     result, run = trained(SMALL, task)
@@ -123,9 +142,40 @@ def test_truncated_file_is_named(data, tmp_path, kind):
     trained(SMALL, task)
     path = tmp_path / "cells" / f"{SMALL.name}.{kind}"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(Refused, match=f"{SMALL.name}.{kind} is no"):
-        trained(SMALL, task)
+    for _ in range(2):
+        with pytest.raises(Refused, match=f"{SMALL.name}.{kind} is no"):
+            trained(SMALL, task)
+        path.write_bytes(b"")  # next: an empty one
 
+
+def test_result_of_another_program_is_named(data, tmp_path):
+    folder = Folder(tmp_path)
+    folder.write("cells/strange.json", "{}")
+    with pytest.raises(Refused, match="strange.json is no result of this program .no 'cell' in it"):
+        folder.results()
+
+
+def test_commands_at_once_agree(tmp_path):
+    folder = Folder(tmp_path)
+    assert folder.agree("plan.json", {"iterations": 5}) == {"iterations": 5}
+    assert folder.agree("plan.json", {"iterations": 6}) == {"iterations": 5}
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"network": "FCN", "pool": True}, "pool: FCN has no transformer; expected False, got True"),
+    ({"network": "CNN", "reach": 4.0}, "reach: CNN has no transformer"),
+    ({"network": "ST-FCN TPS", "start": "lost"}, "start: lost is for transforms with a matrix, which that of ST-FCN TPS isn't"),
+    ({"network": "ST-FCN TPS", "gradient": "linearized"}, "gradient: linearized is for transforms with a matrix"),
+], ids=str)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(Refused, match=message):
+        replace(SMALL, **options)
+
+
+def test_usual_learning_rate_is_the_same_cell_as_none():
+    assert replace(SMALL, lr=float("nan")) == replace(SMALL, lr=1e-3)
+    assert replace(SMALL, lr=float("nan"), optimizer="momentum").lr == 0.1
 
 @pytest.mark.parametrize("bad", [
     {"data": "XYZ"}, {"network": "ST-RNN"}, {"optimizer": "magic"}, {"schedule": "up"}, {"sampler": "cv2"}, {"start": "far"}],

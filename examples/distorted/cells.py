@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 from collections.abc import Iterable
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 
 from .distortions import DISTORTIONS
-from .networks import ARCHITECTURES, SAMPLERS, Architecture
+from .networks import ARCHITECTURES, SAMPLERS, TRANSFORMS, Architecture
 from .optimizers import OPTIMIZERS, SCHEDULES
 
 EPOCH = 234  # batches of 256 in MNIST's 60,000 training digits
 STARTS = ("identity", "random", "lost")
+OF_TRANSFORMERS = ("localization_lr_scale", "sampler", "pool", "start", "gradient", "reach")
 
 
 class Refused(ValueError):
@@ -26,7 +28,7 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything that the result depends on.
+    """Everything that the result depends on. What is for transformers stays as it is for networks without one.
 
     ``horizon``: the iterations that the learning rate's schedule is made for; a shorter run is the beginning of one so long.
     ``start``: of theta: ``identity``; ``random``, which is around the identity by 0.3 in every number; or ``lost``, a window of
@@ -41,7 +43,7 @@ class Cell:
     seed: int = 0
     batch_size: int = 256
     optimizer: str = "adam"
-    lr: float | None = None  # None: the optimiser's usual one
+    lr: float = math.nan  # not given: the optimiser's usual one
     schedule: str = "cosine"
     localization_lr_scale: float = 1.0
     sampler: str = "stn_cuda"
@@ -58,8 +60,19 @@ class Cell:
         for name, names in known.items():
             if getattr(self, name) not in names:
                 raise Refused(f"{name}: expected one of {', '.join(names)}, got {getattr(self, name)!r}")
+        if math.isnan(self.lr):
+            object.__setattr__(self, "lr", OPTIMIZERS[self.optimizer][0])
         if self.horizon < self.iterations:
             raise Refused(f"horizon: expected at least the {self.iterations} iterations, got {self.horizon}")
+        transform = self.architecture.transform
+        for name in OF_TRANSFORMERS:
+            if transform is None and getattr(self, name) != getattr(Cell, name):
+                raise Refused(f"{name}: {self.network} has no transformer; expected {getattr(Cell, name)!r}, got "
+                              f"{getattr(self, name)!r}")
+        if transform is not None and not TRANSFORMS[transform]().has_matrix:
+            for name, refused in (("start", "lost"), ("gradient", "linearized")):
+                if getattr(self, name) == refused:
+                    raise Refused(f"{name}: {refused} is for transforms with a matrix, which that of {self.network} isn't")
 
     @property
     def architecture(self) -> Architecture:
@@ -85,17 +98,20 @@ class Folder:
 
     path: Path
 
+    def prepare(self) -> None:
+        """Raises: Refused: nothing can be written here; before hours were spent."""
+        try:
+            self._write(self.path / "cells" / ".probe", b"")
+            (self.path / "cells" / ".probe").unlink()
+        except OSError as error:
+            raise Refused(f"--output: expected a folder that can be written, got {self.path}: {error.strerror}") from error
+
     def result(self, cell: Cell) -> Result | None:
         """That of an earlier run of the cell. Raises: Refused for one of another configuration."""
         path = self._path(cell, "json")
-        if not path.exists():
-            return None
-        try:
-            result = json.loads(path.read_text())
-            seen = result["cell"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refused(f"{path} is no result of this program ({error}): move it away") from error
-        self._compare(path, seen, cell)
+        result = self._read(path)
+        if result is not None:
+            self._compare(path, result["cell"], cell)
         return result
 
     def write_result(self, cell: Cell, result: Result) -> None:
@@ -111,7 +127,8 @@ class Folder:
             state = torch.load(path, map_location=device, weights_only=True)
             seen = state["cell"]
         except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise Refused(f"{path} is no whole checkpoint ({str(error).splitlines()[0]}): remove it") from error
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise Refused(f"{path} is no whole checkpoint ({reason}): remove it") from error
         self._compare(path, seen, cell)
         return state
 
@@ -123,15 +140,39 @@ class Folder:
 
     def results(self) -> list[Result]:
         """Of all cells here, sorted by file name."""
-        found = [json.loads(path.read_text()) for path in sorted((self.path / "cells").glob("*.json"))]
-        return [result for result in found if "cell" in result]
+        found = (self._read(path) for path in sorted((self.path / "cells").glob("*.json")))
+        return [result for result in found if result is not None]
 
     def read(self, name: str) -> dict[str, Any] | None:
-        path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else None
+        return self._read(self.path / name, ())
 
     def write(self, name: str, text: str) -> None:
         self._write(self.path / name, text.encode())
+
+    def agree(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Of several commands at once the first one's content, in a file of this name."""
+        path = self.path / name
+        part = path.with_name(f"{name}.{os.getpid()}")
+        part.write_text(json.dumps(content) + "\n")
+        try:
+            os.link(part, path)  # fails where there is one, and never leaves half of one
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+        return self._read(path, ()) or content
+
+    def _read(self, path: Path, needed: tuple[str, ...] = ("cell", "error", "curve")) -> dict[str, Any] | None:
+        if not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text())
+            lacking = [name for name in needed if name not in content]
+        except (ValueError, TypeError) as error:
+            raise Refused(f"{path} is no result of this program ({error}): move it away") from error
+        if lacking:
+            raise Refused(f"{path} is no result of this program (no {lacking[0]!r} in it): move it away")
+        return content
 
     def _path(self, cell: Cell, suffix: str) -> Path:
         return self.path / "cells" / f"{cell.name}.{suffix}"

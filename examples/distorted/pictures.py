@@ -7,6 +7,7 @@ from statistics import mean
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from torch import Tensor, nn
 
 from stn_cuda.visualize import panel
@@ -15,6 +16,8 @@ from .batches import TestSet
 from .cells import Result
 from .networks import transformer_of
 from .table import COLUMNS, is_plain
+
+CURVE_DIGITS = 2000  # test digits that a point of a learning curve is measured on; the result is on all
 
 
 def draw_curves(path: Path, results: list[Result], optimizer: str = "adam") -> None:
@@ -43,8 +46,10 @@ def draw_curves(path: Path, results: list[Result], optimizer: str = "adam") -> N
             axes.plot(iterations, [mean(one) for one in errors], color=colours[network], label=network)
             axes.fill_between(iterations, list(map(min, errors)), list(map(max, errors)), color=colours[network], alpha=0.25,
                               linewidth=0)
-        axes.set(title=name, xlabel="iterations", ylabel="test error, %", yscale="log")
+        axes.set(title=name, xlabel="iterations", ylabel=f"error on the first {CURVE_DIGITS:,} test digits, %", yscale="log")
         axes.grid(alpha=0.3, which="both")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
         axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
-from .cells import EPOCH, Cell, Result
+from .cells import EPOCH, OF_TRANSFORMERS, Cell, Result
+from .networks import ARCHITECTURES
 
 COLUMNS = ("R", "RTS", "P", "E")
 FULLY_CONNECTED = ("FCN", "ST-FCN Aff", "ST-FCN Proj", "ST-FCN TPS")
@@ -54,23 +55,30 @@ BUDGETS = {
 
 def cells_of(budget: Budget, seeds: int, **options: Any) -> list[Cell]:
     """In the order in which they run: what the targets are about first."""
-    found = []
+    found: list[Cell] = []
     common = {"iterations": budget.iterations, "horizon": budget.horizon, **options}
     if budget.has_comparisons:
         short = {**options, "iterations": 2 * EPOCH, "horizon": 20 * EPOCH}
-        found += [Cell("RTS", name, **short) for name in FULLY_CONNECTED[:2]]
+        found += [cell_of("RTS", name, **short) for name in FULLY_CONNECTED[:2]]
         six = {**options, "iterations": 6 * EPOCH, "horizon": 6 * EPOCH}
         found += [Cell("RTS", name, **six) for name in ("ST-FCN Aff", "IC-ST-FCN Aff")]
         found += [Cell("RTS", "ST-FCN Aff", **{**six, **variant}) for variant in VARIANTS]
         found += [Cell("RTS", "ST-FCN Aff", **{**common, "sampler": "torch"})]
     for data in ("RTS", "R", "E", "P"):
-        found += [Cell(data, name, seed=seed, **common) for seed in range(seeds) for name in FULLY_CONNECTED]
+        found += [cell_of(data, name, seed=seed, **common) for seed in range(seeds) for name in FULLY_CONNECTED]
     if budget.convolutional is not None:
         long = {**common, "iterations": budget.convolutional, "horizon": budget.convolutional}
-        found += [Cell(data, name, **long) for data in budget.convolutional_data for name in CONVOLUTIONAL]
+        found += [cell_of(data, name, **long) for data in budget.convolutional_data for name in CONVOLUTIONAL]
     if budget.has_clutter:
-        found += [Cell("TC", name, **common) for name in CLUTTERED]
+        found += [cell_of("TC", name, **common) for name in CLUTTERED]
     return found
+
+
+def cell_of(data: str, network: str, **options: Any) -> Cell:
+    """With the options that are for transformers only where there is one."""
+    has_transformer = ARCHITECTURES[network].transform is not None
+    return Cell(data, network, **{
+        name: value for name, value in options.items() if has_transformer or name not in OF_TRANSFORMERS})
 
 
 def shortened(cells: Iterable[Cell], iterations: int) -> list[Cell]:
@@ -133,7 +141,7 @@ def _table(found: dict[tuple[str, str], Entry], iterations: int, horizon: int) -
         return ""
     of = "" if horizon == iterations else f", the beginning of a schedule of {horizon:,}"
     lines = [f"### {iterations:,} iterations{of}", "",
-             "| error % | " + " | ".join(columns) + " | the paper's: " + ", ".join(COLUMNS) + " | parameters |",
+             f"| error % | {' | '.join(columns)} | the paper's, 150,000 iterations: {', '.join(COLUMNS)} | parameters |",
              "|---" * (len(columns) + 3) + "|"]
     for row in rows:
         own = [found[column, row].text if (column, row) in found else "not run" for column in columns]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from statistics import median
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from .cells import Cell, Refused
 from .networks import ARCHITECTURES, make_network
-from .processes import from_first
+from .processes import from_first, wait_for_all
 from .targets import Throughput
 from .training import Run, Task
 
@@ -45,7 +44,7 @@ def measure(device: torch.device, rounds: int = 7, batch_size: int = 256, canvas
 
 
 def iterations_in(minutes: float, cells: list[Cell], task: Task, warm: int = 5, steps: int = 20) -> int:
-    """How many iterations of every cell fit in the time together; decided once for a folder, so that a table can go on."""
+    """How many iterations of every cell fit in the time, one cell after another: decided once for a folder."""
     plan = task.folder.read("plan.json")
     if plan is None:
         seconds: dict[tuple[str, str], float] = {}  # of an iteration
@@ -60,10 +59,12 @@ def iterations_in(minutes: float, cells: list[Cell], task: Task, warm: int = 5, 
                 _wait(task.device)
                 seconds[cell.data, cell.network] = (time.perf_counter() - began) / steps
         whole = sum(seconds[cell.data, cell.network] for cell in cells)
-        plan = {"minutes": minutes, "iterations": max(1, int(60 * minutes / whole))}
-        plan["iterations"] = from_first(plan["iterations"], task.device, task.share)
+        iterations = from_first(max(1, int(60 * minutes / whole)), task.device, task.share)
+        plan = {"minutes": minutes, "iterations": iterations}
         if task.is_first:
-            task.folder.write("plan.json", json.dumps(plan) + "\n")
+            plan = task.folder.agree("plan.json", plan)
+        wait_for_all(task.share)
+        plan = task.folder.read("plan.json") or plan
     if plan["minutes"] != minutes:
         raise Refused(f"{task.folder.path} has a table of {plan['minutes']:g} minutes, not {minutes:g}: give another --output")
     return plan["iterations"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import torch
@@ -19,13 +20,16 @@ from .cells import Cell, Folder, Result
 from .distortions import DISTORTIONS, Digits
 from .networks import make_network, parameter_count, transformer_of
 from .optimizers import OPTIMIZERS, schedule_of
-from .pictures import one_of_each
+from .pictures import CURVE_DIGITS, one_of_each
 from .processes import total, wait_for_all, wrapped
 
 POINTS = 20  # of a learning curve
-CURVE_DIGITS = 2000  # test digits that a point is measured on; the result is on all
 CHECKPOINT_SECONDS = 60.0
 ANIMATED = 5  # canvases of an animation
+
+
+class Interrupted(Exception):
+    """A run has left a checkpoint and ended early."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Task:
     share: Share = Share()
     is_quiet: bool = False
     has_animation: bool = False
+    stop: Event = field(default_factory=Event)  # once set, a run leaves a checkpoint and raises Interrupted
 
     @property
     def is_first(self) -> bool:
@@ -71,10 +76,11 @@ class Run:
         torch.manual_seed(cell.seed)
         self.network = start(cell, distortion.canvas).to(task.device)
         self.parallel = wrapped(self.network, task.share)
-        usual, make = OPTIMIZERS[cell.optimizer]
-        self.optimizer = make(groups(self.network, usual if cell.lr is None else cell.lr, cell.localization_lr_scale))
+        _, make = OPTIMIZERS[cell.optimizer]
+        self.optimizer = make(groups(self.network, cell.lr, cell.localization_lr_scale))
         self.schedule = schedule_of(self.optimizer, cell.schedule, cell.horizon)
         self.iteration, self.seconds = 0, 0.0
+        self.has_trained = False
         self.curve: list[tuple[int, float]] = []
         self._restore()
         self.transformer = transformer_of(self.network)
@@ -86,6 +92,7 @@ class Run:
 
     def train(self) -> None:
         """All iterations that are left. Raises: FloatingPointError: theta isn't finite; the message says when."""
+        self.has_trained = True
         if self.transformer is None:
             return self._train(None)
         with TransformMonitor(self.transformer) as monitor:
@@ -97,6 +104,11 @@ class Run:
         due = set(range(0, self.cell.iterations, max(1, self.cell.iterations // POINTS)))
         saved = began = time.perf_counter()
         for iteration in self._progress():
+            if self.task.stop.is_set():
+                self.seconds += time.perf_counter() - began
+                self.save()
+                raise Interrupted(f"{self.cell.name} was interrupted at iteration {iteration} of {self.cell.iterations}: the "
+                                  "same command goes on from there")
             if iteration in due and (not self.curve or self.curve[-1][0] < iteration):
                 self.seconds += time.perf_counter() - began
                 self._look(iteration)
