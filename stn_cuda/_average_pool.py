@@ -40,7 +40,9 @@ class AveragePool(nn.Module):
 
 
 def sizes_of(function: str, name: str, size: int | Sequence[int], dims: int) -> tuple[int, ...]:
-    """The argument ``name`` as an int an axis. Raises: ValueError."""
+    """The argument ``name`` as an int an axis. Raises: TypeError, ValueError."""
+    if not isinstance(size, (int, Sequence)):
+        raise TypeError(f"{function}: expected {name} to be a positive int or {dims} of them, got {type(size).__name__}")
     sizes = (size,) * dims if isinstance(size, int) else tuple(size)
     if len(sizes) != dims or any(not isinstance(entry, int) or entry < 1 for entry in sizes):
         raise ValueError(f"{function}: expected {name} to be a positive int or {dims} of them, got {size!r}")

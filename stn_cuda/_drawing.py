@@ -109,6 +109,10 @@ def shades_of(images: Tensor, vmin: float | None, vmax: float | None) -> tuple[f
 def captions_of(function: str, predictions: Any, labels: Any, count: int) -> Captions:
     predicted = _texts(function, "predictions", predictions, count)
     true = _texts(function, "labels", labels, count)
+    if isinstance(predictions, Tensor) and predictions.dim() == 2 and true is not None:
+        for text in true:
+            if not text.removeprefix("-").isdecimal():
+                raise ValueError(f"{function}: expected labels to be integers, as predictions are scores, got {text!r}")
     if predicted is None or true is None:
         texts = true if predicted is None else predicted
         return None if texts is None else [(text, UNKNOWN) for text in texts]

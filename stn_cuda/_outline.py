@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from . import _checks
+from ._average_pool import sizes_of
 from ._transform_names import as_transform
 from .transforms import Flow, Transform
 from .transforms._matrices import NEAR_INFINITY
@@ -27,10 +28,10 @@ _EDGES_OF_CUBE = (
 def outline(
     theta: Tensor,
     transform: Transform | str,
-    size: Sequence[int],
+    size: int | Sequence[int],
     align_corners: bool = False,
     *,
-    output_size: Sequence[int] | None = None,
+    output_size: int | Sequence[int] | None = None,
     segments: int | None = None,
 ) -> Tensor:
     """Where on the input the border of the output reads: what to draw over the input to see what a transformer looks at.
@@ -38,7 +39,7 @@ def outline(
     Args:
         theta: ``(B, num_params)``, float16, bfloat16, float32 or float64, on any device.
         transform: of ``stn_cuda.transforms``, or the name of one that needs no argument: ``"Affine"``.
-        size: of the input, spatial.
+        size: of the input, spatial, an int for all axes.
         align_corners: as the images are sampled with. The border is always the outer edge of the output's pixels; with True, -1
             and 1 are the centres of its outermost ones, so the border lies half a pixel of the output beyond.
         output_size: of the output, spatial; None: that of the input. It matters with ``align_corners=True`` alone. An axis of
@@ -76,8 +77,10 @@ def outline(
     transform = as_transform("outline", transform)
     _checks.check_bool("outline", "align_corners", align_corners)
     theta = transform._checked(theta)
-    input_size = transform._checked_size("size", size)
-    sampled_size = input_size if output_size is None else transform._checked_size("output_size", output_size)
+    input_size = list(sizes_of("outline()", "size", size, transform.dims))
+    sampled_size = input_size
+    if output_size is not None:
+        sampled_size = list(sizes_of("outline()", "output_size", output_size, transform.dims))
     if isinstance(transform, Flow):
         transform._check_size("size", input_size)
         transform._check_size("output_size", sampled_size)

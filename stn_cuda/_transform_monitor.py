@@ -171,8 +171,8 @@ class TransformMonitor:
             return
         title = f"{watch.kind} {name!r}" if name else watch.kind
         if sums.nonfinite:
-            message = (f"TransformMonitor: theta of {title} isn't finite in step {int(sums.first_nonfinite)}. The step before "
-                       "had a loss or a gradient that isn't finite, or a learning rate too high")
+            message = (f"TransformMonitor: theta of {title} isn't finite in step {int(sums.first_nonfinite)}. Before it there "
+                       "was a loss or a gradient that isn't finite, a learning rate too high, or a parameter that isn't finite")
             if self._raises:
                 raise FloatingPointError(message)
             self._warn(watch, "nonfinite", message)

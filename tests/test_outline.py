@@ -151,12 +151,12 @@ BAD = {
     "transform": (lambda: outline(THETA, None, (5, 5)), TypeError, "outline: expected transform to be a Transform or"),
     "no tensor": (lambda: outline([1.0], "Affine", (5, 5)), TypeError, "expected theta to be a Tensor, got list"),
     "theta": (lambda: outline(THETA, "Attention", (5, 5)), ValueError, r"theta of shape \(B, 3\), got \(2, 6\)"),
-    "size": (lambda: outline(THETA, "Affine", (1, 5, 5)), ValueError, r"expected size \(H, W\) .*, got \(1, 5, 5\)"),
+    "size": (lambda: outline(THETA, "Affine", (1, 5, 5)), ValueError, r"expected size .*2 of them, got \(1, 5, 5\)"),
     "output": (lambda: outline(THETA, "Affine", (5, 5), output_size=(0, 5)), ValueError, r"output_size .*, got \(0, 5\)"),
     "align": (lambda: outline(THETA, "Affine", (5, 5), "no"), TypeError, r"outline\(\): expected align_corners to be a bool"),
     "segments": (lambda: outline(THETA, "Affine", (5, 5), segments=0), ValueError, "None or a positive int, got 0"),
     "flow": (lambda: outline(torch.zeros(1, 40), Flow((4, 5)), (5, 5)), ValueError, r"expected size \(4, 5\), got \(5, 5\)"),
-    "volume": (lambda: outline(torch.zeros(1, 12), Affine3d(), (5, 5)), ValueError, r"\(D, H, W\) .*, got \(5, 5\)"),
+    "volume": (lambda: outline(torch.zeros(1, 12), Affine3d(), (5, 5)), ValueError, r"size .*3 of them, got \(5, 5\)"),
 }
 
 

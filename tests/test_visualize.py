@@ -191,6 +191,7 @@ BAD = {
     "kind": (lambda: panel(InverseWarp(AFFINE), batch()), TypeError, "transformer to be a Spatial.*, got InverseWarp"),
     "volume": (lambda: panel(SpatialTransformer(network(Affine3d()), "Affine3d"), batch()), NotImplementedError, "volumes"),
     "predictions": (lambda: panel(spatial(), batch(), [1, 2]), ValueError, "predictions .* each of 3 images, got 2"),
+    "scores": (lambda: panel(spatial(), batch(), torch.zeros(3, 4), "a b c".split()), ValueError, "to be integers, .*'a'"),
     "labels": (lambda: panel(spatial(), batch(), None, "abc"), ValueError, "labels to have one entry .*, got 'abc'"),
     "animation": (lambda: TransformAnimation(IMAGES, [0]), ValueError, r"TransformAnimation\(\): expected labels .*got 1"),
     "frame": (lambda: TransformAnimation(IMAGES).add(None, 0), TypeError, r"TransformAnimation.add\(\): .* got NoneType"),
