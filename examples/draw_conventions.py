@@ -57,7 +57,8 @@ def draw_images(left: Axes, right: Axes) -> None:
     right.plot(*pixels.T.numpy(), ".", color="tab:blue", markersize=2.5)
     for axes, size, title in ((left, SIZE, f"input, {SIZE} x {SIZE}"), (right, WINDOW, f"output, {WINDOW} x {WINDOW}")):
         ends = [-0.5, (size - 1) / 2, size - 0.5]
-        axes.set(title=title, xticks=ends, yticks=ends, xticklabels=["x = -1", "0", "1"], yticklabels=["y = -1", "0", "1"])
+        axes.set(title=title, xticks=ends, yticks=ends, xticklabels=["-1", "x = 0", "1"],
+                 yticklabels=["-1", "y = 0", "1"])
         axes.tick_params(length=0)
 
 
