@@ -14,8 +14,8 @@ from ._sampling_module import SamplingModule
 from ._theta_watch import Sums, ThetaWatch
 
 REMEDY = (
-    "Such a window seldom comes back: start at the identity, with a smaller learning rate, a bound of the localisation "
-    "network, or gradient='linearized' with a larger reach")
+    "Such a window seldom comes back: start at the identity, with a smaller learning rate or a bound of the localisation "
+    "network; to register images, with gradient='linearized' and a larger reach")
 
 
 class TransformStatistics(NamedTuple):
