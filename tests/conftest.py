@@ -5,7 +5,10 @@ emulated: the CUDA kernels, executed on the host, stand for the CPU's (tests/emu
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +33,9 @@ def is_emulated(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ABOUT_TORCH] = defaultdict(list)
+    # What torch.compile keeps from one program to the next names operators, those of another build too, which may be gone.
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder = tempfile.mkdtemp(prefix="stn_cuda_inductor_")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if is_emulated(config):  # before any test module imports stn_cuda
         sys.path.insert(0, str(emulated.package()))
 
