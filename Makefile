@@ -1,7 +1,7 @@
 # make demo | make test: everything from a bare checkout, in the active virtual environment or else in .venv.
 #
 #   make demo     trains a spatial transformer on MNIST; DEMO="--data DIR" and the like go to examples/train_mnist.py
-#   make experiment  the table of the paper's distorted MNIST, in about 3 minutes: errors, curves, pictures in distorted_mnist/;
+#   make experiment  the table of the paper's distorted MNIST, within 3 minutes: errors, curves, pictures in distorted_mnist/;
 #                 EXPERIMENT="--data DIR --budget cpu" and the like go to examples/distorted_mnist.py
 #   make test     the whole test-suite, then a part of it on the CUDA kernels executed on the host (pytest --device emulated
 #                 runs all of it there); TESTS="tests/test_parity.py -k border" for a part, on the CPU only

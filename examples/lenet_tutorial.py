@@ -35,6 +35,7 @@ if importlib.util.find_spec("stn_cuda") is None:  # built in place, but not inst
 from distorted.batches import Batches, TestSet
 from distorted.distortions import DISTORTIONS, Digits, Distortion, Parameters
 from distorted.networks import CLASSES, WINDOW, parameter_count
+from distorted.steps import count_wrong, update
 
 from stn_cuda.localization import Localization
 from stn_cuda.modules import SpatialTransformer
@@ -99,20 +100,16 @@ def train_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, batches: B
     progress = tqdm(range(batches.per_epoch), f"{title}, epoch {epoch + 1}", unit="batch", leave=False)
     for index in progress:
         canvases, labels = batches.batch(epoch * batches.per_epoch + index)
-        loss = nn.functional.cross_entropy(network(normalised(canvases)), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        loss = update(network, optimizer, normalised(canvases), labels)
         if index % 50 == 0:  # reading the loss waits for the device
             progress.set_postfix(loss=f"{loss.item():.2f}")
 
 
-@torch.no_grad()
 def accuracy(network: nn.Module, tests: TestSet) -> float:
     """Percent of the test digits."""
-    network.eval()
-    right = sum(int((network(normalised(canvases)).argmax(1) == labels).sum()) for canvases, labels in tests.blocks())
-    return 100 * right / len(tests.digits)
+    blocks = ((normalised(canvases), labels) for canvases, labels in tests.blocks())
+    wrong, total = count_wrong(network, blocks, tests.digits.labels.device).tolist()
+    return 100 * (total - wrong) / total
 
 
 def train(network: nn.Module, batches: Batches, tests: TestSet, options: argparse.Namespace, title: str) -> dict[str, Any]:

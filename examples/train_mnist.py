@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -26,6 +25,7 @@ if importlib.util.find_spec("stn_cuda") is None:  # built in place, but not inst
 from distorted.batches import Batches, TestSet
 from distorted.distortions import DISTORTIONS, Digits
 from distorted.networks import CLASSES, PARAMETERS, WINDOW, fully_connected, parameter_count
+from distorted.steps import count_wrong, error_rate, update
 
 from stn_cuda.localization import FullyConnectedLocalization
 from stn_cuda.modules import SpatialTransformer
@@ -62,24 +62,10 @@ def train(network: nn.Module, batches: Batches, iterations: int, title: str) -> 
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations)
     progress = tqdm(range(iterations), title, unit="batch")
     for iteration in progress:
-        canvases, labels = batches.batch(iteration)
-        loss = nn.functional.cross_entropy(network(canvases), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        loss = update(network, optimizer, *batches.batch(iteration))
         schedule.step()
         if iteration % 20 == 0:  # reading the loss waits for the device
             progress.set_postfix(loss=f"{loss.item():.2f}")
-
-
-@torch.no_grad()
-def error_rate(network: nn.Module, tests: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Percent of the canvases that ``network`` takes for another digit."""
-    wrong = total = 0
-    for canvases, labels in tests:
-        wrong += int((network(canvases).argmax(1) != labels).sum())
-        total += len(labels)
-    return 100 * wrong / total
 
 
 # The command
@@ -118,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     errors = {}
     for title, network in networks.items():
         train(network.to(options.device), batches, options.iterations, title)
-        errors[title] = error_rate(network, tests)
+        errors[title] = error_rate(count_wrong(network, tests, options.device))
     report(networks, errors, options)
     if not digits.is_mnist:
         print("These figures are not MNIST's: the digits are other ones (see the data line above).")

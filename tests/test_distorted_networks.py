@@ -116,7 +116,7 @@ def test_pool_averages_twice_the_resolution_for_a_classifier_of_the_same_input(n
     assert [type(part) for part in pooled] == [type(network[0]), nn.AvgPool2d, type(network[1])]
     images = canvases(42)
     assert pooled[:2](images).shape == network[:1](images).shape == (BATCH, 1, 28, 28)
-    torch.testing.assert_close(pooled[:2](images), nn.functional.avg_pool2d(pooled[0](images), 2), rtol=0, atol=0)
+    EXACT.assert_close(pooled[:2](images), nn.functional.avg_pool2d(pooled[0](images), 2))
 
 
 # torch's sampler in the same network

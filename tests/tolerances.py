@@ -63,6 +63,17 @@ AT_CONTROL_POINTS = {
 # 2**-9: 0.1 * 2**-9 where errors are independent, 4.5 times that where they aren't. A bfloat16 theta is wrong by 2e-3.
 BFLOAT16_FEATURES = Tolerance(0, 9e-4, "the features' rounding, weighed; theta itself is float32")
 
+# Such a theta moves a sample by up to 9e-4 * 6 pixels, half of a width of 12, where noise has slopes of about 1 a pixel: 5e-3.
+# Most of it is independent, and 2.2e-3 is the worst that was seen.
+SAMPLED_UNDER_AUTOCAST = Tolerance(0, 5e-3, "theta of bfloat16 features, and what it moves samples by")
+
+# Second differences of a spline at steps of 0.02, next to control points where its second derivatives have logarithms, on a
+# square that leaves out a tail falling as 1 / extent^2: 0.24 % was seen, and 0.11 % with half the step.
+BENDING_BY_DIFFERENCES = Tolerance(5e-3, 0, "an integral by sums of finite differences")
+
+# Central differences at steps h of 1e-5: what is missed falls as h^2, 1e-10, and rounding is eps / h, 2e-11.
+SPLINE_BY_DIFFERENCES = Tolerance(0, 1e-9, "central differences of r^2 log r^2 at r = 0")
+
 # Linear interpolation misses h^2 / 8 times the second derivatives, 16 and 12 for this blob: 3.3e-3 with pixels of h = 2 / 65,
 # and a quarter of that with half of h.
 INTERPOLATED_TWICE = Tolerance(0, 5e-3, "3.3e-3 + 0.8e-3: linear interpolation of a smooth blob with 65 and with 129 pixels")

@@ -4,6 +4,7 @@
     batches       which digits, distorted how, in which iteration: the same for any number of processes
     networks      FCN, CNN, ST-FCN and ST-CNN, each with about as many parameters
     torch_sampler torch's own sampler in a spatial transformer, to compare with
+    steps         one update, and counting errors
     training      one run: optimiser, schedule, checkpoints
     processes     the processes of torchrun
     cells         a cell of the table: its configuration, its files

@@ -45,7 +45,7 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget("the fully connected rows for 2 epochs of 20: about 3 minutes on 2 cores", 1, 2 * EPOCH, 20 * EPOCH, None),
+    "quick": Budget("the fully connected rows for 2 epochs of 20: within 3 minutes on 2 cores", 1, 2 * EPOCH, 20 * EPOCH, None),
     "cpu": Budget("the fully connected rows for 20 epochs, the convolutional ones on RTS for 2: under 2 hours on 2 cores",
                   3, 20 * EPOCH, 20 * EPOCH, 2 * EPOCH, ("RTS",), has_comparisons=True),
     "paper": Budget("all cells for 150,000 iterations, or what --minutes allow: for a GPU",

@@ -11,6 +11,7 @@ from torch import nn
 from .cells import Cell, Refused
 from .networks import ARCHITECTURES, make_network
 from .processes import from_first, wait_for_all
+from .steps import update
 from .targets import Throughput
 from .training import Run, Task
 
@@ -34,10 +35,7 @@ def measure(device: torch.device, rounds: int = 7, batch_size: int = 256, canvas
         for name, (network, optimizer) in networks.items():
             _wait(device)
             began = time.perf_counter()
-            loss = nn.functional.cross_entropy(network(canvases), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            update(network, optimizer, canvases, labels)
             _wait(device)
             seconds[name].append(time.perf_counter() - began)
     return {name: round(batch_size / median(all_seconds[1:])) for name, all_seconds in seconds.items()}

@@ -22,6 +22,7 @@ from .networks import make_network, parameter_count, transformer_of
 from .optimizers import OPTIMIZERS, schedule_of
 from .pictures import CURVE_DIGITS, one_of_each
 from .processes import total, wait_for_all, wrapped
+from .steps import count_wrong, error_rate, update
 
 POINTS = 20  # of a learning curve
 CHECKPOINT_SECONDS = 60.0
@@ -127,24 +128,14 @@ class Run:
 
     def step(self, canvases: Tensor, labels: Tensor) -> Tensor:
         """One update; the mean loss of this process's share, not waited for."""
-        loss = nn.functional.cross_entropy(self.parallel(canvases), labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        loss = update(self.parallel, self.optimizer, canvases, labels)
         self.schedule.step()
-        return loss.detach()
+        return loss
 
-    @torch.no_grad()
     def error(self, count: int | None = None) -> float:
         """Percent of the first ``count`` test canvases (None: all) that the network takes for another digit."""
-        self.network.eval()
-        counts = torch.zeros(2, device=self.task.device)  # wrong, all
-        for canvases, labels in self.test.blocks(count, self.task.share):
-            wrong = self.network(canvases).argmax(1) != labels
-            counts += torch.stack([wrong.sum(), torch.tensor(len(labels), device=counts.device)])
-        self.network.train()
-        wrong_count, all_count = total(counts, self.task.share).tolist()
-        return 100 * wrong_count / all_count
+        counts = count_wrong(self.network, self.test.blocks(count, self.task.share), self.task.device)
+        return error_rate(total(counts, self.task.share))
 
     def save(self) -> None:
         if self.task.is_first:
