@@ -175,7 +175,8 @@ def ninja_graph(tools, version, operators, module, build_dir):
     common = ["-std=c++20", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", *optimise]
     target = f"0x{MIN_TORCH[0]:02x}{MIN_TORCH[1]:02x}000000000000"
     host = [*common, f"-DTORCH_TARGET_VERSION={target}ULL", f"-isystem{torch_dir / 'include'}"]
-    cxx = [*host, *(["-DSTN_WITH_CUDA"] if tools.nvcc else [])]
+    # Or g++ makes `rep movs` of loops over a few elements, which costs more than all of a kernel's arithmetic.
+    cxx = [*host, "-fno-tree-loop-distribute-patterns", *(["-DSTN_WITH_CUDA"] if tools.nvcc else [])]
     emulated = [*host, "-DSTN_EMULATED", f"-I{emulation}", "-xc++"]
     cuda = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
     # Machine code is compressed only where that is asked for. When this was measured, by nvcc 13.0, float32's cubins for seven

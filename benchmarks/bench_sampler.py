@@ -32,12 +32,15 @@ from benchmarks.passes import OVERHEAD_PASSES, PASSES, SECOND_ORDER_STEPS, STEPS
 from benchmarks.report import NOT_MEASURED, OVERHEAD_SECTION, STEPS_SECTION, WORKLOADS_SECTION, WRONG, Row, markdown, write_json
 from stn_cuda import reference
 
+Measure = Callable[[Call, Call, timing.Timer], timing.Comparison]  # of ours, torch's
+
 
 @dataclass(frozen=True)
 class Job:
     section: str
     step: Step
     timer: timing.Timer
+    measure: Measure | None = None  # timing.measure
 
 
 class Wrong(Exception):
@@ -69,7 +72,7 @@ def run(job: Job, device: torch.device) -> Row:
     if device.type == "cuda" and job.timer is timing.cuda_seconds:
         result, row = _measure_on_cuda(step, tensors, (ours, theirs), row)
     else:
-        result = timing.measure(ours, theirs, job.timer)
+        result = (job.measure or timing.measure)(ours, theirs, job.timer)
     return replace(
         row, verdict=result.verdict, our_us=result.ours * 1e6, torch_us=result.theirs * 1e6, ratio=result.ratio,
         ratio_low=result.low, ratio_high=result.high, our_peak_bytes=peaks[0], torch_peak_bytes=peaks[1])

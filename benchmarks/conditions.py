@@ -1,11 +1,13 @@
 """The conditions under which a benchmark was run."""
 from __future__ import annotations
 
+import ctypes
 import datetime
 import os
 import platform
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -32,6 +34,18 @@ def conditions(device: torch.device, threads: int) -> dict[str, str]:
         "clock": f"{clock}; {ROUNDS} rounds, each side {ROUND_SECONDS * 1e3:g} ms or more, A B A B; medians, quartiles",
         "malloc": ", ".join(f"{key}={value}" for key, value in os.environ.items() if key.startswith("MALLOC_")) or "defaults",
     }
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Has this process keep what it frees; False where libc can't. By default glibc maps a large result anew in every call,
+    and its page faults take longer than many kernels."""
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all([mallopt(M_TRIM_THRESHOLD, -1), mallopt(M_MMAP_MAX, 0)])
 
 
 def gpu_state() -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 WRONG = "WRONG"
 NOT_MEASURED = "not measured"
@@ -88,9 +89,9 @@ def summary(rows: Sequence[Row]) -> str:
         "faster", "equal", "slower", WRONG, NOT_MEASURED)))
 
 
-def write_json(directory: Path, head: dict[str, str], rows: Sequence[Row]) -> None:
+def write_json(directory: Path, head: dict[str, str], rows: Sequence[Any], name: str = "bench_sampler.json") -> None:
     """The whole file anew, by a rename: it can be read at any time. JSON has no infinity: it becomes a string."""
-    values = [{name: str(value) if value == math.inf else value for name, value in asdict(row).items()} for row in rows]
-    partial = directory / "bench_sampler.json.partial"
+    values = [{key: str(value) if value == math.inf else value for key, value in asdict(row).items()} for row in rows]
+    partial = directory / f"{name}.partial"
     partial.write_text(json.dumps({"header": head, "rows": values}, indent=1, allow_nan=False) + "\n")
-    partial.replace(directory / "bench_sampler.json")
+    partial.replace(directory / name)

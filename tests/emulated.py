@@ -15,6 +15,7 @@ BUILD = ROOT / "build" / f"temp.{sysconfig.get_platform()}-{sys.implementation.c
 
 # What `pytest --device emulated` leaves out, since it is of no device's kernels or of the CPU's alone
 NOT_OF_A_DEVICE = {
+    "test_bench_cpu.py": "how the CPU's kernels are measured",
     "test_benchmark_readme.py": "the figures of the README",
     "test_benchmark_steps.py": "what the benchmarks measure",
     "test_benchmark_timing.py": "how the benchmarks measure",

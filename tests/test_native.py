@@ -75,15 +75,33 @@ def test_units_of_work_own_every_element_once(tmp_path: Path) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("width", VECTORS)
-@pytest.mark.parametrize("program", ("wide_core.cpp", "wide_transform.cpp"))
-def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(program: str, width: int, tmp_path: Path) -> None:
+def test_kernels_are_chosen_as_the_table_says(tmp_path: Path) -> None:
+    assert "checks passed" in build_and_run("cpu_choice.cpp", ["-O1", *SANITIZERS], tmp_path)
+
+
+def vector_flags(width: int) -> list[str]:
+    """What compiles for vectors of so many bytes; skips the test where they aren't this machine's."""
     if os.uname().machine != "x86_64" and width != 16:
         pytest.skip("vectors of this width are x86-64's")
     if {16: 1, 32: 2, 64: 3}[width] > instruction_sets():
         pytest.skip(f"this machine has no vectors of {width} bytes")
-    flags = ["-O2", "-ffp-contract=off", f"-DSTN_VECTOR_BYTES={width}", *VECTORS[width]]
-    assert "checks passed" in build_and_run(program, flags, tmp_path)
+    return ["-ffp-contract=off", f"-DSTN_VECTOR_BYTES={width}", *VECTORS[width]]
+
+
+@needs_compiler
+@pytest.mark.parametrize("width", VECTORS)
+@pytest.mark.parametrize("program", ("wide_core.cpp", "wide_transform.cpp"))
+def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(program: str, width: int, tmp_path: Path) -> None:
+    assert "checks passed" in build_and_run(program, ["-O2", *vector_flags(width)], tmp_path)
+
+
+@needs_compiler
+@pytest.mark.parametrize("width", VECTORS)
+def test_lines_and_planes_hold_what_plain_loops_find(width: int, tmp_path: Path) -> None:
+    """Transposition, packing, gathering, scattering: lanes in order, and nothing touched beyond the elements. That needs
+    AddressSanitizer once: it doubles the compilation."""
+    level = ["-O1", "-fsanitize=address"] if width == 16 else ["-O2"]
+    assert "checks passed" in build_and_run("cpu_lines.cpp", [*level, *vector_flags(width)], tmp_path)
 
 
 @needs_nvcc

@@ -34,16 +34,20 @@ FLAGS = ["-std=c++17", SANITIZERS, "-fno-sanitize-recover=all", "-pthread"]
 # check -> what it compiles of the mutant, what of that is compiled once beside, and the commands it runs
 SOURCES = {
     **{f"kernels_{dims}d": EMULATION / "test/few_kernels.cu" for dims in (2, 3)},
+    "cpu_choice": NATIVE / "cpu_choice.cpp",
+    "cpu_lines": NATIVE / "cpu_lines.cpp",
+    "cpu_partition": NATIVE / "cpu_partition.cpp",
     "gather": NATIVE / "gather.cpp",
     "kinks": NATIVE / "kinks.cpp",
     "mapping": EMULATION / "test/mapping.cpp",
     "storage": NATIVE / "storage.cpp",
+    "wide_core": NATIVE / "wide_core.cpp",
     "wide_transform": NATIVE / "wide_transform.cpp",
 }
 FUZZED_CALLS = "1000"
 RUNS = {"kernels_2d": [["fuzz", FUZZED_CALLS], ["large"]], "kernels_3d": [["fuzz", FUZZED_CALLS]]}
 
-ARGUMENTS = {"gather": ["15"]}
+ARGUMENTS = {"gather": ["15"], "wide_core": ["1"]}
 
 SURVIVED, NOT_COMPILED = "survived", "does not compile"
 VERDICTS = (  # a pattern in what the program printed -> how the mutant was noticed

@@ -29,6 +29,8 @@ PADDING, INTERPOLATION, ARRAYS = "core/padding.h", "core/interpolation.h", "core
 STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "core/source.h", "core/params.h", "core/storage.h"
 GRID_KERNELS, THETA_KERNELS = "cuda/transform_grid_kernels.cuh", "cuda/theta_kernels.cuh"
 GATHER_KERNELS, KERNELS, CPU_TRANSFORM = "cuda/gather_kernels.cuh", "cuda/sample_kernels.cuh", "cpu/transform.inl"
+CHUNK, PLANES, PACKING = "cpu/chunk.inl", "cpu/gather.inl", "cpu/packing.inl"
+CHOICE, PARTITION = "cpu/choice.h", "cpu/partition.h"
 REDUCE, FILL = "cuda/reduce.cuh", "core/fill.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
 BINS, LOCATION_SORT = "core/bins.h", "cuda/location_sort.h"
@@ -384,4 +386,14 @@ MUTATIONS = [
         "mapping",
     ),
     Mutation(LAUNCH, "images * blocks_of_image(call, images)", "mapping.blocks", "blocks of several images", "mapping"),
+    Mutation(CHUNK, "signs |= offset;", "signs = offset;", "near by the last tap alone", "wide_core"),
+    Mutation(CHUNK, "kTaps > 1 && !any_bit(apart)", "kTaps > 1", "pairs that are apart", "wide_core"),
+    Mutation(PLANES, "if (from_first < static", "if (from_first <= static", "a band's end is inclusive", "cpu_lines"),
+    Mutation(
+        PLANES, "k / 2 * 4 + k % 2 + 2 * half", "k / 2 * 4 + k % 2 * 2 + half", "pairs in another order of lanes", "cpu_lines"
+    ),
+    Mutation(PACKING, "lines[i * step + k] = 0;", "{}", "a line's tail is not zeroed", "cpu_lines"),
+    Mutation(CHOICE, "call.channels < kLeastLineChannels", "call.channels <= kLeastLineChannels", "8 are few", "cpu_choice"),
+    Mutation(CHOICE, "call.grid_batch != call.batch || ", "", "lines for a grid's several images", "cpu_choice"),
+    Mutation(PARTITION, "all_lines * i / groups * line", "channels * i / groups", "a line of two groups", "cpu_partition"),
 ]

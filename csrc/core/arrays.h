@@ -55,7 +55,6 @@ struct Locations {
     }
   }
 
- private:
   STN_HOST_DEVICE index_t offset(index_t n, index_t c, index_t location) const {
     return n * batch_stride + c * channel_stride + location * location_stride;
   }

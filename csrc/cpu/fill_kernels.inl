@@ -1,4 +1,5 @@
 // The fill value's kernel of one instruction set; see sample_kernels.inl.
+#pragma once
 #include "../core/dispatch.h"
 #include "../core/fill.h"
 #include "kernels.h"

@@ -3,15 +3,23 @@
 
 namespace stn::cpu {
 
-/// The kernels of one instruction set. Each does the units [begin, end) of the partition that its comment names.
+/// The kernels of one instruction set. Each does the units [begin, end) of the partition that its comment names (partition.h).
 struct Kernels {
-  void (*forward)(const SampleCall&, int64_t begin, int64_t end);     // LocationUnits; writes output
-  void (*grad_grid)(const SampleCall&, int64_t begin, int64_t end);   // LocationUnits; writes grad_grid
-  void (*grad_input)(const SampleCall&, int64_t begin, int64_t end);  // InputUnits; adds to grad_input
-  // LocationUnits, LocationUnits and InputUnits of the second derivatives: write, write, add to what their name says
-  void (*grad_grad_output)(const SampleCall&, int64_t begin, int64_t end);
-  void (*second_grad_grid)(const SampleCall&, int64_t begin, int64_t end);
-  void (*second_grad_input)(const SampleCall&, int64_t begin, int64_t end);
+  using sample_kernel = void(const SampleCall&, int64_t begin, int64_t end);
+
+  /// What is computed: first derivatives, or what they become along the tangents.
+  struct Order {
+    sample_kernel* read_planes;            // LocationUnits; writes output, or its tangent grad_grad_output
+    sample_kernel* plane_source_gradient;  // LocationUnits of the grid's images; writes the source's gradient
+    sample_kernel* chunk_ranges;           // LocationUnits; writes ChunkRanges, for InputUnits with bands
+    sample_kernel* plane_input_gradient;   // InputUnits; adds to grad_input
+    sample_kernel* plane_gradients;        // images; both
+    sample_kernel* read_lines;             // LineBlocks, or LocationUnits where lines are in place
+    sample_kernel* line_gradients;         // LineGroups; both, whichever are wanted
+  };
+  Order first, second;
+  sample_kernel* sum_line_groups;  // LocationUnits; the source's gradient from the parts of LineGroups
+
   void (*fill_gradient)(const FillGradientCall&, int64_t begin, int64_t end);    // fill values; writes grad_fill
   void (*transform_grid)(const TransformGridCall&, int64_t begin, int64_t end);  // LocationUnits; writes grid
   // LocationUnits; writes grad_flow, or a unit's partial sum

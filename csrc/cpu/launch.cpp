@@ -2,11 +2,11 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "choice.h"
 #include "cpu.h"
 #include "instruction_set.h"
 #include "kernels.h"
 #include "parallel.h"
-#include "partition.h"
 
 namespace stn::cpu {
 namespace {
@@ -46,37 +46,72 @@ int64_t use_instruction_set(int64_t index) {
   return best + 1;
 }
 
-void grid_sample(const SampleCall& call) {
-  parallel_units(LocationUnits(call.locations, call.batch).count, work_of(call),
-                 [&](int64_t begin, int64_t end) { kernels().forward(call, begin, end); });
+namespace {
+
+void read(const Kernels::Order& order, const SampleCall& call, int64_t work) {
+  const Applier applier = choose_read(call);
+  const bool by_location = applier != Applier::kPackedLines;
+  const int64_t units = by_location ? LocationUnits(call.locations, call.batch).count : LineBlocks(call).count;
+  const auto kernel = applier == Applier::kPlanes ? order.read_planes : order.read_lines;
+  parallel_units(units, work, [&](int64_t begin, int64_t end) { kernel(call, begin, end); });
 }
 
-void grid_sample_backward(const SampleCall& call) {
+void line_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
+  const LineGroups groups(call);
+  parallel_units(groups.count, work, [&](int64_t begin, int64_t end) { order.line_gradients(call, begin, end); });
+  if (!call.wants_source_gradient() || groups.groups == 1) return;
+  parallel_units(LocationUnits(call.locations, call.batch).count, call.batch * call.locations * groups.groups * 4,
+                 [&](int64_t begin, int64_t end) { kernels().sum_line_groups(call, begin, end); });
+}
+
+void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
+  if (takes_both_at_once(call)) {
+    return parallel_units(call.batch, 2 * work, [&](int64_t begin, int64_t end) { order.plane_gradients(call, begin, end); });
+  }
   if (call.wants_source_gradient()) {
-    parallel_units(LocationUnits(call.locations, call.grid_batch).count, work_of(call),
-                   [&](int64_t begin, int64_t end) { kernels().grad_grid(call, begin, end); });
-    sum_theta(call.transform, computed_in(call.dtype), call.grid_batch);
+    parallel_units(LocationUnits(call.locations, call.grid_batch).count, work,
+                   [&](int64_t begin, int64_t end) { order.plane_source_gradient(call, begin, end); });
   }
   if (call.grad_input.data) {
-    parallel_units(InputUnits(call).count, work_of(call),
-                   [&](int64_t begin, int64_t end) { kernels().grad_input(call, begin, end); });
+    if (InputUnits(call).bands > 1) {
+      parallel_units(LocationUnits(call.locations, call.batch).count, work,
+                     [&](int64_t begin, int64_t end) { order.chunk_ranges(call, begin, end); });
+    }
+    parallel_units(InputUnits(call).count, work,
+                   [&](int64_t begin, int64_t end) { order.plane_input_gradient(call, begin, end); });
   }
 }
+
+void gradients(const Kernels::Order& order, SampleCall call, int64_t work) {
+  if (call.mode == InterpolationMode::kNearest && call.wants_source_gradient() && call.grad_input.data) {
+    SampleCall source = call;  // zeros, which are no reason to take grad_input another way
+    source.grad_input = {};
+    plane_gradients(order, source, work);
+    if (call.transform.grad_theta) sum_theta(call.transform, computed_in(call.dtype), call.grid_batch);
+    call.grad_grid = call.transform.grad_flow = {};
+    call.transform.grad_theta = nullptr;
+  }
+  if (choose_gradients(call) == Applier::kPlanes) {
+    plane_gradients(order, call, work);
+  } else {
+    line_gradients(order, call, work);
+  }
+  if (call.wants_source_gradient()) sum_theta(call.transform, computed_in(call.dtype), call.grid_batch);
+}
+
+}  // namespace
+
+void grid_sample(const SampleCall& call) { read(kernels().first, call, work_of(call)); }
+
+int64_t grid_sample_scratch(const SampleCall& call) { return gradients_scratch(call); }
+
+void grid_sample_backward(const SampleCall& call) { gradients(kernels().first, call, work_of(call)); }
 
 void grid_sample_double_backward(const SampleCall& call) {
-  const int64_t work = 2 * work_of(call);
-  if (call.grad_grad_output.data) {
-    parallel_units(LocationUnits(call.locations, call.batch).count, work,
-                   [&](int64_t begin, int64_t end) { kernels().grad_grad_output(call, begin, end); });
-  }
-  if (call.grad_grid.data) {
-    parallel_units(LocationUnits(call.locations, call.grid_batch).count, work,
-                   [&](int64_t begin, int64_t end) { kernels().second_grad_grid(call, begin, end); });
-  }
-  if (call.grad_input.data) {
-    parallel_units(InputUnits(call).count, work,
-                   [&](int64_t begin, int64_t end) { kernels().second_grad_input(call, begin, end); });
-  }
+  if (call.grad_grad_output.data) read(kernels().second, call, 2 * work_of(call));
+  SampleCall rest = call;
+  if (!call.tangent_grid.data) rest.grad_input = {};  // what is zero there is not added
+  if (rest.grad_input.data || rest.wants_source_gradient()) gradients(kernels().second, rest, 2 * work_of(call));
 }
 
 void fill_gradient(const FillGradientCall& call) {

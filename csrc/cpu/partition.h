@@ -10,8 +10,13 @@ namespace stn::cpu {
 // The cut depends on sizes alone, never on the number of threads, and within a unit every sum runs in the order of
 // locations, so the bits of a result depend on neither.
 
-/// Locations that a kernel prepares at a time (tile.h).
+/// Locations whose coordinates are made at a time (tile.h).
 constexpr int kTile = 512;
+
+/// In bytes.
+STN_HOST int64_t element_size(ScalarType dtype) {
+  return dtype == ScalarType::kDouble ? 8 : dtype == ScalarType::kFloat ? 4 : 2;
+}
 
 STN_HOST int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -31,6 +36,88 @@ struct LocationUnits {
   STN_HOST Unit at(int64_t unit) const {
     const int64_t location = unit % tiles * kTile;
     return {unit / tiles, location, static_cast<int>(std::min<int64_t>(kTile, locations - location))};
+  }
+};
+
+/// Lines that kernels take at a time.
+constexpr int kMostLines = 4;
+
+/// Lines that are packed side by side: the preparation of a location serves them all. Fewer where there would be too few
+/// units, or where a pixel's lines times the pixels would be too much memory.
+STN_HOST int lines_at_once(const SampleCall& call, int64_t lines, int64_t units) {
+  constexpr int64_t kMostBytes = 1 << 19, kFewUnits = 16;
+  int64_t bytes = 64;
+  for (int e = 0; e < call.dims; ++e) bytes *= call.size[e];
+  const int64_t fitting = std::min(kMostBytes / std::max<int64_t>(1, bytes), units / kFewUnits);
+  return static_cast<int>(std::clamp<int64_t>(std::min(fitting, lines), 1, kMostLines));
+}
+
+STN_HOST int64_t line_length(const SampleCall& call) { return computed_in(call.dtype) == ScalarType::kDouble ? 8 : 16; }
+
+/// What owns a block of channels of an output: (n, the channels of some lines).
+struct LineBlocks {
+  int lines;                        // in one
+  int64_t channels, block, blocks;  // of an image, of a block, of an image
+  int64_t count;
+
+  STN_HOST explicit LineBlocks(const SampleCall& call) : channels(call.channels) {
+    const int64_t all = ceil_divide(channels, line_length(call));
+    lines = lines_at_once(call, all, call.batch * all);
+    block = lines * line_length(call);
+    blocks = ceil_divide(channels, block);
+    count = call.batch * blocks;
+  }
+
+  struct Unit {
+    int64_t n, c;
+    int channels;
+  };
+  STN_HOST Unit at(int64_t unit) const {
+    const int64_t c = unit % blocks * block;
+    return {unit / blocks, c, static_cast<int>(std::min(block, channels - c))};
+  }
+};
+
+/// What owns grad_input of a group of channels, and their part of the source's gradient: one group an image where these are
+/// units enough, because parts take memory.
+struct LineGroups {
+  int lines;  // at once
+  int64_t channels, line, all_lines, groups;
+  int64_t count;
+
+  STN_HOST explicit LineGroups(const SampleCall& call) : channels(call.channels), line(line_length(call)) {
+    constexpr int64_t kFewUnits = 16;
+    all_lines = ceil_divide(channels, line);
+    groups = std::min(all_lines, ceil_divide(kFewUnits, std::max<int64_t>(1, call.batch)));
+    lines = lines_at_once(call, all_lines / groups, INT32_MAX);
+    count = call.batch * groups;
+  }
+
+  struct Unit {
+    int64_t n, first_channel, last_channel;
+  };
+  STN_HOST Unit at(int64_t unit) const {
+    const int64_t group = unit % groups;
+    const auto channel = [&](int64_t i) { return std::min(channels, all_lines * i / groups * line); };
+    return {unit / groups, channel(group), channel(group + 1)};
+  }
+};
+
+/// Locations whose taps are multiplied out at a time (chunk.inl): few enough that these stay in the first cache.
+constexpr int kChunk = 64;
+static_assert(kTile % kChunk == 0);
+
+/// Where a chunk's taps are in a plane, by which a band of rows passes over chunks that have none in it.
+struct OffsetRange {
+  int64_t least, largest;
+};
+struct ChunkRanges {
+  int64_t chunks;  // of an image
+  int64_t count;
+  STN_HOST explicit ChunkRanges(const SampleCall& call)
+      : chunks(ceil_divide(call.locations, kChunk)), count(chunks * call.batch) {}
+  STN_HOST OffsetRange& at(const SampleCall& call, int64_t n, int64_t location) const {
+    return static_cast<OffsetRange*>(call.scratch)[n * chunks + location / kChunk];
   }
 };
 

@@ -6,10 +6,6 @@
 namespace stn::cpu {
 namespace {
 
-/// A number an axis for each location of a tile, filled up to whole vectors.
-template <int kDims, typename scalar_t>
-using TileOf = scalar_t[kDims][kTile];
-
 /// The positions of the locations, see Transform: row by row, so that none is divided for.
 template <int kDims, typename scalar_t>
 void tile_positions(const Transform<kDims, scalar_t, int64_t>& transform, int64_t location, int count,
@@ -96,6 +92,11 @@ void take_gradients(const AnySource<kDims, scalar_t, int64_t>& source, int64_t u
   const auto& transform = source.own.transform;
   if (source.is_transform && !transform.is_flow()) {
     return sum_theta_gradient(transform, unit, n, location, count, gradient, false);
+  }
+  if (!source.is_transform && source.grid.grad_component_stride == 1 && source.grid.grad_location_stride == kDims) {
+    scalar_t* to = source.grid.grad_grid + n * source.grid.grad_batch_stride + location * kDims;
+    std::memcpy(to, gradient, static_cast<size_t>(count) * sizeof gradient[0]);
+    return;
   }
   for (int i = 0; i < count; ++i) {
     if (source.is_transform) {

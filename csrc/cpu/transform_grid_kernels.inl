@@ -1,4 +1,5 @@
 // The grid generators' kernels of one instruction set; see sample_kernels.inl.
+#pragma once
 #include "../core/dispatch.h"
 #include "kernels.h"
 #include "transform.inl"

@@ -30,6 +30,22 @@ struct Element<Int64Vector> {
 template <typename value_t>
 constexpr int kLanes = sizeof(value_t) / sizeof(scalar_of<value_t>);
 
+/// The vectors of a scalar_t, and of what a pixel's offset is kept in beside them.
+template <typename scalar_t>
+struct Vectors;
+template <>
+struct Vectors<float> {
+  using value_t = FloatVector;
+  using index_t = Int32Vector;
+};
+template <>
+struct Vectors<double> {
+  using value_t = DoubleVector;
+  using index_t = Int64Vector;
+};
+template <typename scalar_t>
+using vector_of = typename Vectors<scalar_t>::value_t;
+
 /// Rounding without intrinsics, for every architecture; right below int range, which is what padding.h hands on.
 template <typename value_t, typename int_t>
 struct PortableRounding {
@@ -116,15 +132,15 @@ struct WideLanes;
 template <>
 struct WideLanes<float> {
   static constexpr bool kAreMany = true;
-  using value_t = FloatVector;
-  using index_t = Int32Vector;
+  using value_t = vector_of<float>;
+  using index_t = Vectors<float>::index_t;
   using offset_t = int32_t;
 };
 template <>
 struct WideLanes<double> {
   static constexpr bool kAreMany = true;
-  using value_t = DoubleVector;
-  using index_t = Int64Vector;
+  using value_t = vector_of<double>;
+  using index_t = Vectors<double>::index_t;
   using offset_t = int64_t;
 };
 
@@ -141,6 +157,29 @@ template <typename value_t, typename element_t>
 STN_HOST_DEVICE void store_lanes(element_t* to, value_t value) {
   static_assert(sizeof(value_t) % sizeof(element_t) == 0, "lanes and elements differ in width");
   std::memcpy(to, &value, sizeof value);
+}
+
+template <typename value_t, typename element_t>
+STN_HOST value_t load_lanes(const element_t* from) {
+  static_assert(sizeof(value_t) % sizeof(element_t) == 0, "lanes and elements differ in width");
+  value_t value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+/// Whether any bit of integers is set.
+template <typename index_t>
+STN_HOST bool any_bit(index_t x) {
+#if STN_VECTOR_BYTES == 32
+  return !_mm256_testz_si256((__m256i)x, (__m256i)x);
+#elif STN_VECTOR_BYTES == 64
+  return _mm512_test_epi64_mask((__m512i)x, (__m512i)x) != 0;
+#elif defined(__SSE2__)
+  return _mm_movemask_epi8((__m128i)(x == index_t{})) != 0xffff;
+#else
+  const auto words = (Int64Vector)x;
+  return (words[0] | words[1]) != 0;
+#endif
 }
 
 }  // namespace stn

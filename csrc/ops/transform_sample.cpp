@@ -76,7 +76,10 @@ Gradients transform_sample_backward(const Tensor& grad_output, const Tensor& inp
       backward_with_grid(backend, only_input, input);
       call.grad_input = {};
     }
-    if (call.grad_input.data || output_mask[1]) backend.grid_sample_backward(call, deterministic);
+    if (call.grad_input.data || output_mask[1]) {
+      const Tensor scratch = scratch_for(backend, call, deterministic, input);
+      backend.grid_sample_backward(call, deterministic);
+    }
     if (output_mask[2]) grad_fill_of(backend, call, gradients.fill, false);
   }
   gradients.round_to(input, parameters);

@@ -1,4 +1,5 @@
-// Units of work own every element once: outputs and grad_grid by LocationUnits, grad_input by InputUnits.
+// Units of work own every element once: outputs and grad_grid by LocationUnits and LineBlocks, grad_input by InputUnits and
+// LineGroups.
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
@@ -48,11 +49,68 @@ void check_sampling(Random& random) {
   check_once(elements, "row of grad_input");
 }
 
+/// A call whose images are read as lines: every image is its own.
+SampleCall call_of_lines(Random& random) {
+  SampleCall call{};
+  const ScalarType types[] = {ScalarType::kHalf, ScalarType::kBFloat16, ScalarType::kFloat, ScalarType::kDouble};
+  call.dtype = types[random.below(4)];
+  call.dims = 1 + static_cast<int>(random.below(kMaxDims));
+  set_batch(call, random.below(random.below(2) ? 40 : 4));
+  call.channels = random.below(8) ? 1 + random.below(random.below(2) ? 600 : 40) : 8 * (1 + random.below(40));
+  call.locations = 1 + random.below(1000);
+  for (int e = 0; e < call.dims; ++e) call.size[e] = 1 + random.below(random.below(2) ? 300 : 9);
+  return call;
+}
+
+bool starts_a_line(const SampleCall& call, int64_t channel) { return channel % line_length(call) == 0; }
+
+void check_lines(Random& random) {
+  const SampleCall call = call_of_lines(random);
+  int64_t pixels = 1;
+  for (int e = 0; e < call.dims; ++e) pixels *= call.size[e];
+  SampleCall other = call;  // what the cuts may not depend on
+  other.input.data = other.grad_input.data = other.grad_grid.data = &other;
+  other.input.channel_stride = other.grad_input.axis_stride[0] = 1 + random.below(100);
+  other.locations = 1 + random.below(1000);
+
+  const LineBlocks blocks(call), other_blocks(other);
+  CHECK(blocks.lines >= 1 && blocks.lines <= kMostLines, "%d lines", blocks.lines);
+  CHECK(blocks.lines == 1 || blocks.lines * pixels * 64 <= int64_t(1) << 19, "%d lines of %ld pixels", blocks.lines,
+        long(pixels));
+  CHECK(blocks.lines == other_blocks.lines && blocks.count == other_blocks.count, "other blocks for other strides");
+  std::vector<int> owners(call.batch * call.channels);
+  for (int64_t unit = 0; unit < blocks.count; ++unit) {
+    const auto [n, c, channels] = blocks.at(unit);
+    CHECK(channels > 0 && channels <= blocks.lines * line_length(call), "%d channels in %d lines", channels, blocks.lines);
+    CHECK(n < call.batch && c + channels <= call.channels && starts_a_line(call, c), "channels from %ld on", long(c));
+    for (int k = 0; k < channels; ++k) ++owners[n * call.channels + c + k];
+  }
+  check_once(owners, "channel of an output");
+
+  const LineGroups groups(call), other_groups(other);
+  CHECK(groups.lines >= 1 && groups.lines <= kMostLines, "%d lines", groups.lines);
+  CHECK(groups.lines == 1 || groups.lines * pixels * 64 <= int64_t(1) << 19, "%d lines of %ld pixels", groups.lines,
+        long(pixels));
+  CHECK(groups.lines == other_groups.lines && groups.count == other_groups.count, "other groups for other strides");
+  CHECK(call.batch < 16 || groups.groups == 1, "%ld groups, and as many parts", long(groups.groups));
+  owners.assign(owners.size(), 0);
+  for (int64_t unit = 0; unit < groups.count; ++unit) {
+    const auto [n, first, last] = groups.at(unit);
+    CHECK(n == unit / groups.groups && n < call.batch && first < last && last <= call.channels, "channels [%ld, %ld)",
+          long(first), long(last));
+    CHECK(starts_a_line(call, first) && (last == call.channels || starts_a_line(call, last)), "a line of two groups at %ld",
+          long(last));
+    for (int64_t c = first; c < last; ++c) ++owners[n * call.channels + c];
+  }
+  check_once(owners, "channel of grad_input");
+}
+
 }  // namespace
 
 int main() {
   Random random{7};
   for (int i = 0; i < 500; ++i) check_sampling(random);
+  for (int i = 0; i < 2000; ++i) check_lines(random);
   std::printf("%ld checks passed\n", long(checks_done));
   return 0;
 }

@@ -1,16 +1,20 @@
-// Core on vectors (a tile, as the CPU kernels prepare it) against core on scalars, bit for bit. Compiled once for each vector
-// width, with -ffp-contract=off: a compiler that fuses multiplications and additions may do so differently in both.
+// Core on vectors (the chunks of a tile, as the CPU kernels make them) against core on scalars, bit for bit. Compiled once for
+// each vector width, with -ffp-contract=off: a compiler that fuses multiplications and additions may do so differently in both.
+#if !defined(STN_VECTOR_BYTES)
+#define STN_VECTOR_BYTES 16
+#endif
 #include <cmath>
 #include <vector>
 
-#include "../../csrc/core/dispatch.h"
 #include "../../csrc/core/sample.h"
-#include "../../csrc/cpu/tile.h"
+#include "../../csrc/cpu/terms.inl"
 #include "checks.h"
 
 using namespace stn;
 
 namespace {
+
+int64_t near_counts[3] = {};  // vectors that were met
 
 template <typename value_t>
 bool same_bits(value_t a, value_t b) {
@@ -19,8 +23,11 @@ bool same_bits(value_t a, value_t b) {
 
 template <typename scalar_t, int kDims, InterpolationMode kMode, typename Pad>
 void check_tiles(Random& random, PaddingMode padding) {
-  using offset_t = typename WideLanes<scalar_t>::offset_t;
-  static cpu::Tile<kDims, kMode, 1, scalar_t, offset_t> tile;
+  using Lanes = WideLanes<scalar_t>;
+  using weights_t = cpu::Joined<cpu::Values, cpu::Slopes<kDims>>;
+  using stencil_t = Stencil<kDims, kMode, Pad, 1, scalar_t, int64_t>;
+  constexpr int n = kLanes<vector_of<scalar_t>>;
+  static cpu::Chunk<scalar_t, typename Lanes::offset_t> chunk;
   for (const auto& convention : kCoordinateConventions) {
     for (const int count : {1, 5, 31, cpu::kTile}) {
       SampleCall call{};
@@ -30,30 +37,59 @@ void check_tiles(Random& random, PaddingMode padding) {
       set_batch(call, 1);
       call.channels = 1;
       call.locations = count;
-      int64_t plane = 1;
+      scalar_t fill = 0;
+      const bool fills = Pad::kMayFill && random.below(2);
+      if (fills) call.fill.data = &fill;
+      int64_t plane = random.below(4) ? 1 : 2;  // seldom with gaps, where no pixels are neighbours
       for (int e = 0; e < kDims; ++e) {
         call.size[e] = 1 + random.below(70);
         call.input.axis_stride[e] = plane;
         plane *= call.size[e];
       }
+      // Few tiles of coordinates of any kind have a vector that is inside.
+      const scalar_t reach = random.below(2) ? scalar_t(0) : scalar_t(random.uniform());
       std::vector<scalar_t> grid(count * kDims);
-      for (scalar_t& x : grid) x = any_coordinate<scalar_t>(random);
+      for (scalar_t& x : grid) x = reach > 0 ? scalar_t(random.uniform() * 2 - 1) * reach : any_coordinate<scalar_t>(random);
       call.grid = {grid.data(), 0, kDims, 1};
       const SampleParams<kDims, scalar_t, int64_t> params(call);
       scalar_t coordinates[kDims][cpu::kTile] = {};
       cpu::grid_coordinates(params.source, 0, 0, count, coordinates);
-      cpu::prepare<Pad, WideLanes<scalar_t>>(params, params.input.axis_stride, coordinates, count, tile);
-      for (int i = 0; i < count; ++i) {
-        const auto stencil = stencil_at<kMode, Pad, 1>(params, Visit<int64_t>{0, i, 0, 1});
-        for (int tap = 0; tap < stencil.kTaps; ++tap) {
-          CHECK((tile.offset(tap, i) >= 0) == stencil.inside(tap), "tap %d is inside in one only", tap);
-          if (!stencil.inside(tap)) continue;
-          const int64_t offset = stencil.offset(tap, params.input.axis_stride);
-          CHECK(tile.offset(tap, i) == offset, "offset %ld, scalar %ld", long(tile.offset(tap, i)), long(offset));
-          CHECK(same_bits(tile.weight(tap, i), stencil.weight(tap)), "weight of tap %d at %g", tap, double(grid[i * kDims]));
-          for (int e = 0; e < kDims; ++e) {
-            CHECK(same_bits(tile.derivative(tap, e, i), stencil.derivative(tap, e)), "derivative of tap %d", tap);
+      for (int first = 0; first < count; first += cpu::kChunk) {
+        const int some = std::min(cpu::kChunk, count - first);
+        cpu::take_chunk<Pad, kMode, Lanes>(params, call.input.axis_stride, coordinates, first, some, weights_t{}, fills, chunk);
+        CHECK(chunk.taps == stencil_t::kTaps && chunk.count == some, "%d taps of %d", chunk.taps, chunk.count);
+        CHECK(chunk.whole % n == 0 && chunk.whole >= some && chunk.whole < some + n, "%d for %d", chunk.whole, some);
+        bool inside = true, pairs = true;  // of a vector
+        for (int i = 0; i < chunk.whole; ++i) {
+          scalar_t coordinate[kDims] = {};  // what a tile is filled up with
+          for (int e = 0; e < kDims && i < some; ++e) coordinate[e] = grid[(first + i) * kDims + e];
+          const stencil_t stencil(coordinate, params.axes);
+          int64_t before = 0;
+          for (int tap = 0; tap < stencil_t::kTaps; ++tap) {
+            const int64_t taken = chunk.offsets[tap][i];
+            CHECK((taken >= 0) == stencil.inside(tap), "tap %d is inside in one only", tap);
+            const int64_t offset = stencil.offset(tap, params.input.axis_stride);
+            inside &= stencil.inside(tap);
+            pairs &= tap % 2 == 0 ? stencil_t::kTaps > 1 : offset == before + 1;
+            before = offset;
+            if (!stencil.inside(tap)) continue;
+            CHECK(taken == offset, "offset %ld, scalar %ld", long(taken), long(offset));
+            CHECK(same_bits(chunk.weight(0, tap)[i], stencil.weight(tap)), "weight of tap %d at %g", tap,
+                  double(coordinate[0]));
+            for (int e = 0; e < kDims; ++e) {
+              CHECK(same_bits(chunk.weight(1 + e, tap)[i], stencil.derivative(tap, e)), "derivative of tap %d", tap);
+            }
           }
+          for (int set = 0; fills && set < 1 + kDims; ++set) {
+            const scalar_t weight = set ? stencil.derivative(FillTap{}, set - 1) : stencil.weight(FillTap{});
+            CHECK(same_bits(chunk.fill[set][i], weight), "the fill's number %d: %g, not %g", set, double(chunk.fill[set][i]),
+                  double(weight));
+          }
+          if (i % n < n - 1) continue;
+          const cpu::Near near = !inside ? cpu::Near::kNothing : pairs ? cpu::Near::kPairs : cpu::Near::kInside;
+          CHECK(chunk.near[i / n] == near, "near %d, not %d", int(chunk.near[i / n]), int(near));
+          near_counts[int(near)] += 1;
+          inside = pairs = true;
         }
       }
     }
@@ -62,14 +98,16 @@ void check_tiles(Random& random, PaddingMode padding) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {  // rounds
+  const int rounds = count > 1 ? std::atoi(arguments[1]) : 20;
   Random random{1};
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     for_each_case([&](auto dims, auto mode, auto pad, PaddingMode padding) {
       check_tiles<float, decltype(dims)::value, decltype(mode)::value, decltype(pad)>(random, padding);
       check_tiles<double, decltype(dims)::value, decltype(mode)::value, decltype(pad)>(random, padding);
     });
   }
+  for (const int64_t met : near_counts) CHECK(met > 50 * rounds, "a kind of vectors is seldom: %ld", long(met));
   std::printf("%ld checks passed\n", long(checks_done));
   return 0;
 }

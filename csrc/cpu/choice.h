@@ -1,0 +1,107 @@
+#pragma once
+#include "partition.h"
+
+namespace stn::cpu {
+
+// Which kernels serve a call: a function of sizes, strides and dtype alone. README.md of csrc has the table,
+// tests/test_choice.py its rows.
+
+/// Channels from which lines are worth it.
+constexpr int64_t kLeastLineChannels = 8;
+
+enum class Applier {
+  kPlanes,       // a vector of locations at a time, channel by channel
+  kPackedLines,  // an image is copied to lines of channels first
+  kLines,        // a pixel's channels are lines already
+};
+
+STN_HOST bool has_same_planes(const SampleCall& call, const ImageArray& a, const ImageArray& b) {
+  for (int e = 0; e < call.dims; ++e) {
+    if (call.size[e] > 1 && a.axis_stride[e] != b.axis_stride[e]) return false;
+  }
+  return true;
+}
+
+/// Whether offsets into one plane of the image fit the 32-bit lanes of WideLanes<float>: positions with room for taps
+/// outside, and the extent so that no sum with a kOutside reaches 0.
+STN_HOST bool fits_32_bits(const SampleCall& call, const ImageArray& image) {
+  int64_t extent = 0;
+  for (int e = 0; e < call.dims; ++e) {
+    if (call.size[e] >= INT32_MAX / 2) return false;
+    extent += (call.size[e] + 8) * image.axis_stride[e];
+  }
+  return extent < (int64_t(1) << 29);
+}
+/// ... of all images that the call has.
+STN_HOST bool fits_32_bits(const SampleCall& call) {
+  return fits_32_bits(call, call.input) && fits_32_bits(call, call.tangent_input) && fits_32_bits(call, call.grad_input);
+}
+
+namespace detail {
+
+/// An absent image is no obstacle. `dtype`: of its elements.
+STN_HOST bool is_of_lines(const SampleCall& call, const ImageArray& image, ScalarType dtype) {
+  if (!image.data) return true;
+  return dtype == computed_in(dtype) && image.channel_stride == 1 && call.channels % line_length(call) == 0;
+}
+
+STN_HOST Applier choose_lines(const SampleCall& call, int64_t worth) {
+  if (call.channels < kLeastLineChannels || !fits_32_bits(call)) return Applier::kPlanes;
+  const ScalarType computed = computed_in(call.dtype);
+  bool lines = is_of_lines(call, call.input, call.dtype) && is_of_lines(call, call.tangent_input, call.dtype);
+  lines = lines && is_of_lines(call, call.grad_input, computed);
+  lines = lines && (!call.grad_input.data || has_same_planes(call, call.input, call.grad_input));
+  if (lines) return Applier::kLines;
+  int64_t pixels = 1;
+  for (int e = 0; e < call.dims; ++e) pixels *= call.size[e] + 8;
+  const bool worthwhile = pixels < (int64_t(1) << 24) && worth * call.locations >= pixels;
+  return worthwhile ? Applier::kPackedLines : Applier::kPlanes;
+}
+
+}  // namespace detail
+
+/// For an output or its tangent.
+STN_HOST Applier choose_read(const SampleCall& call) { return detail::choose_lines(call, 8); }
+
+/// For the gradients.
+STN_HOST Applier choose_gradients(const SampleCall& call) {
+  const bool source = call.wants_source_gradient();
+  if (source && (call.grid_batch != call.batch || call.mode == InterpolationMode::kNearest)) return Applier::kPlanes;
+  if (call.input_batch != call.batch) return Applier::kPlanes;
+  return detail::choose_lines(call, 32);
+}
+
+/// Whether planes take both gradients in one pass: a location is prepared once, and an image is one unit of work, as it is to
+/// torch.
+STN_HOST bool takes_both_at_once(const SampleCall& call) {
+  constexpr int64_t kManyUnits = 2;
+  return call.wants_source_gradient() && call.grad_input.data && call.mode != InterpolationMode::kNearest &&
+         call.batch >= kManyUnits && call.input_batch == call.batch && call.grid_batch == call.batch &&
+         has_same_planes(call, call.input, call.grad_input);
+}
+
+namespace detail {
+
+STN_HOST int64_t scratch_of(const SampleCall& call) {
+  if (choose_gradients(call) != Applier::kPlanes) {
+    const LineGroups groups(call);
+    const bool has_parts = call.wants_source_gradient() && groups.groups > 1;
+    return has_parts ? groups.count * call.locations * call.dims * element_size(computed_in(call.dtype)) : 0;
+  }
+  const bool has_bands = call.grad_input.data && !takes_both_at_once(call) && InputUnits(call).bands > 1;
+  return has_bands ? ChunkRanges(call).count * static_cast<int64_t>(sizeof(OffsetRange)) : 0;
+}
+
+}  // namespace detail
+
+/// Bytes that the gradients want at call.scratch. One of them may turn out to be zeros and be left out (launch.cpp), and the
+/// rest be chosen other kernels for: enough for that, too.
+STN_HOST int64_t gradients_scratch(const SampleCall& call) {
+  SampleCall source = call, input = call;
+  source.grad_input = {};
+  input.grad_grid = input.transform.grad_flow = {};
+  input.transform.grad_theta = nullptr;
+  return std::max({detail::scratch_of(call), detail::scratch_of(source), detail::scratch_of(input)});
+}
+
+}  // namespace stn::cpu

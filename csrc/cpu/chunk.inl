@@ -1,0 +1,185 @@
+// The taps of a chunk of locations, multiplied out: how kernels read and add, knowing nothing of axes, modes and paddings.
+#pragma once
+#include <limits>
+
+#include "../core/dispatch.h"
+#include "../core/stencil.h"
+#include "stored.h"
+#include "tile.h"
+
+namespace stn::cpu {
+namespace {
+
+/// The most taps that a location has (3-D bicubic), and the most numbers that a tap is weighed by.
+constexpr int kMostTaps = 64, kMostSets = 1 + kMaxDims;
+
+/// Numbers for the locations of a chunk.
+template <typename scalar_t>
+using Row = scalar_t[kChunk];
+
+/// Whole vectors of zeros; an initialiser would be a `rep stos`, which takes longer to start than a row takes.
+template <typename scalar_t>
+STN_HOST void clear(scalar_t* row) {
+  using value_t = vector_of<scalar_t>;
+  for (int i = 0; i < kChunk; i += kLanes<value_t>) store_lanes(&row[i], value_t{});
+}
+
+/// What is true of all taps of a vector of locations.
+enum class Near : uint8_t { kNothing, kInside, kPairs };  // kPairs: and the taps 2k and 2k + 1 are side by side
+
+template <typename scalar_t_, typename offset_t_>
+struct alignas(64) Chunk {
+  using scalar_t = scalar_t_;
+  using offset_t = offset_t_;
+  /// Whether offsets are as wide as numbers, so that a vector of the ones goes with a vector of the others.
+  static constexpr bool kIsWide = sizeof(offset_t) == sizeof(scalar_t);
+
+  int taps, count, whole;               // of a location; locations; those, filled up to whole vectors
+  Near near[kChunk];                    // by vector, where offsets are wide
+  scalar_t fill[kMostSets][kChunk];     // what the fill value weighs, if there is one
+  offset_t offsets[kMostTaps][kChunk];  // elements from a plane's first one; negative outside the image
+
+  STN_HOST const Row<scalar_t>& weight(int set, int tap) const { return weights_[set * taps + tap]; }
+  /// For who knows taps without loading it again after every store.
+  STN_HOST Row<scalar_t>& weight(int set, int tap, int taps_) { return weights_[set * taps_ + tap]; }
+
+  /// Adds 1 where any tap is inside.
+  void mark_readers(Row<scalar_t>& readers) const {
+    alignas(64) offset_t largest[kChunk];
+    for (int i = 0; i < whole; ++i) largest[i] = offsets[0][i];
+    for (int tap = 1; tap < taps; ++tap) {
+      for (int i = 0; i < whole; ++i) largest[i] = std::max(largest[i], offsets[tap][i]);
+    }
+    for (int i = 0; i < whole; ++i) readers[i] += largest[i] >= 0 ? scalar_t(1) : scalar_t(0);
+  }
+
+  /// From the least offset inside to the largest.
+  OffsetRange range() const {
+    offset_t least = std::numeric_limits<offset_t>::max(), largest = -1;
+    for (int tap = 0; tap < taps; ++tap) {
+      for (int i = 0; i < count; ++i) {
+        const offset_t offset = offsets[tap][i];
+        least = std::min(least, offset < 0 ? std::numeric_limits<offset_t>::max() : offset);
+        largest = std::max(largest, offset);
+      }
+    }
+    return {least, largest};
+  }
+
+  /// What the channel's fill value adds to a sum of taps.
+  STN_HOST void add_fill(int set, scalar_t value, scalar_t* sum) const {
+    using value_t = vector_of<scalar_t>;
+    for (int i = 0; i < whole; i += kLanes<value_t>) {
+      const auto weight = load_lanes<value_t>(&fill[set][i]);
+      store_lanes(&sum[i], load_lanes<value_t>(&sum[i]) + select(weight != 0, weight * value, scalar_t(0)));
+    }
+  }
+
+ private:
+  scalar_t weights_[kMostSets * kMostTaps][kChunk];
+};
+
+/// Calls body(std::integral_constant<int, taps>), of 0 for those that no kernel is unrolled for.
+template <typename Body>
+STN_HOST void with_taps(int taps, Body&& body) {
+  if (taps == 1) {  // nearest
+    body(std::integral_constant<int, 1>{});
+  } else if (taps == 4) {  // bilinear, 2-D
+    body(std::integral_constant<int, 4>{});
+  } else if (taps == 8) {  // and 3-D
+    body(std::integral_constant<int, 8>{});
+  } else {
+    body(std::integral_constant<int, 0>{});
+  }
+}
+
+/// body(k) for k in [0, count), unrolled if kCount, which is count then, isn't 0.
+template <int kCount, typename Body>
+STN_HOST void repeat(int count, Body&& body) {
+  if constexpr (kCount > 0) {
+    STN_UNROLL
+    for (int k = 0; k < kCount; ++k) body(k);
+  } else {
+    STN_ROLL
+    for (int k = 0; k < count; ++k) body(k);
+  }
+}
+
+/// What is kept where a tap's position on an axis is outside: so far below 0 that the sum over the axes is negative too, for
+/// every plane that fits (see fits_32_bits).
+template <typename offset_t>
+constexpr offset_t kOutside = -(offset_t(1) << (8 * sizeof(offset_t) - 3));
+
+/// Elements to the taps of an axis.
+template <typename offset_t, typename taps_t, int kTaps = std::extent_v<decltype(taps_t::index)>>
+STN_HOST auto axis_offsets(const taps_t& taps, offset_t stride) {
+  struct {
+    decltype(select(taps.inside[0], taps.index[0] * stride, offset_t(0))) at[kTaps];
+  } result;
+  STN_UNROLL
+  for (int k = 0; k < kTaps; ++k) result.at[k] = select(taps.inside[k], taps.index[k] * stride, kOutside<offset_t>);
+  return result;
+}
+
+/// Makes the chunk that of the locations [first, first + count) of a tile: core's arithmetic, as many locations at a time as
+/// Lanes has. weigh(stencil, tap, set, location of the tile) are a tap's numbers. Offsets are those of a plane with these
+/// strides. The coordinate arithmetic is paid once a location and not once a channel.
+template <typename Pad, InterpolationMode kMode, typename Lanes, typename geometry_t, typename Weights, typename chunk_t>
+void take_chunk(const geometry_t& geometry, const int64_t* axis_stride,
+                const TileOf<geometry_t::kDims, typename chunk_t::scalar_t>& coordinates, int first, int count,
+                const Weights& weigh, bool fills, chunk_t& chunk) {
+  constexpr int kDims = geometry_t::kDims;
+  using scalar_t = typename chunk_t::scalar_t;
+  using offset_t = typename chunk_t::offset_t;
+  using value_t = typename Lanes::value_t;
+  using stencil_t = Stencil<kDims, kMode, Pad, Weights::kOrder, value_t, typename Lanes::index_t>;
+  constexpr int kTaps = stencil_t::kTaps, kUnrolled = kTaps <= 8 ? kTaps : 0;
+  Axis<scalar_t> axes[kDims];  // copies that the chunk's stores can't alias: they stay in registers
+  offset_t stride[kDims];
+  for (int e = 0; e < kDims; ++e) {
+    axes[e] = geometry.axes[e];
+    stride[e] = static_cast<offset_t>(axis_stride[e]);
+  }
+  constexpr int n = kLanes<value_t>, kWhole = kLanes<vector_of<scalar_t>>;
+  chunk.taps = kTaps;
+  chunk.count = count;
+  chunk.whole = (count + kWhole - 1) / kWhole * kWhole;
+  for (int i = 0; i < chunk.whole; i += n) {
+    value_t coordinate[kDims];
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) coordinate[e] = load_lanes<value_t>(&coordinates[e][first + i]);
+    const stencil_t stencil(coordinate, axes);
+    decltype(axis_offsets(stencil.axis[0], stride[0])) offsets[kDims];
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) offsets[e] = axis_offsets(stencil.axis[e], stride[e]);
+    using index_t = typename Lanes::index_t;
+    index_t signs = {}, apart = {}, before = {};
+    repeat<kUnrolled>(kTaps, [&](int tap) __attribute__((always_inline)) {
+      index_t offset = offsets[0].at[stencil_t::digit(tap, 0)];
+      STN_UNROLL
+      for (int e = 1; e < kDims; ++e) offset += offsets[e].at[stencil_t::digit(tap, e)];
+      store_lanes(&chunk.offsets[tap][i], offset);
+      signs |= offset;
+      if (tap % 2 == 1) apart |= offset ^ (before + 1);
+      before = offset;
+      STN_UNROLL
+      for (int set = 0; set < Weights::kSets; ++set) {
+        store_lanes(&chunk.weight(set, tap, kTaps)[i], weigh(stencil, tap, set, first + i));
+      }
+    });
+    if constexpr (chunk_t::kIsWide) {
+      const Near inside = kTaps > 1 && !any_bit(apart) ? Near::kPairs : Near::kInside;
+      chunk.near[i / n] = any_bit(signs < 0) ? Near::kNothing : inside;
+    }
+    if constexpr (Pad::kMayFill) {
+      if (!fills) continue;
+      STN_UNROLL
+      for (int set = 0; set < Weights::kSets; ++set) {
+        store_lanes(&chunk.fill[set][i], weigh(stencil, FillTap{}, set, first + i));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace stn::cpu

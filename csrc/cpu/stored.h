@@ -1,0 +1,100 @@
+#pragma once
+#include "../core/call.h"
+#include "../core/storage.h"
+#include "partition.h"
+#include "vector.h"
+
+namespace stn::cpu {
+
+// Elements in memory, whose type is known at run time. Kernels are compiled for what they compute in, float or double; what
+// is stored is looked up once for many elements, here.
+
+/// Calls body(an element) with the type that `dtype` means where scalar_t is computed in.
+template <typename scalar_t, typename Body>
+STN_HOST void with_storage(ScalarType dtype, Body&& body) {
+  if constexpr (std::is_same<scalar_t, double>::value) {
+    body(double{});
+  } else if (dtype == ScalarType::kHalf) {
+    body(Half{});
+  } else if (dtype == ScalarType::kBFloat16) {
+    body(BFloat16{});
+  } else {
+    body(float{});
+  }
+}
+
+/// Elements some channels and some locations apart: channel k's i-th one is data[k * channel_stride + i * stride].
+struct Rows {
+  char* data;
+  ScalarType dtype;
+  int64_t channel_stride, stride;
+
+  STN_HOST Rows from(int64_t channel, int64_t i) const {
+    return {data + (channel * channel_stride + i * stride) * element_size(dtype), dtype, channel_stride, stride};
+  }
+  template <typename storage_t>
+  STN_HOST storage_t* row(int channel) const {
+    return reinterpret_cast<storage_t*>(data) + channel * channel_stride;
+  }
+  /// Whether elements are what is computed in.
+  STN_HOST bool is_plain() const { return dtype == computed_in(dtype); }
+};
+
+/// The channels of image n from c on, from the first pixel on along the fastest axis.
+STN_HOST Rows rows_of(const ImageArray& image, ScalarType dtype, int64_t n, int64_t c) {
+  char* data = static_cast<char*>(image.data) + (n * image.batch_stride + c * image.channel_stride) * element_size(dtype);
+  return {data, dtype, image.channel_stride, image.axis_stride[0]};
+}
+
+/// The channels of image n from c on, from `location` on.
+STN_HOST Rows rows_of(const LocationArray& array, ScalarType dtype, int64_t n, int64_t c, int64_t location) {
+  const ScalarType stored = array.widened ? computed_in(dtype) : dtype;
+  char* data = static_cast<char*>(array.data) + n * array.batch_stride * element_size(stored);
+  return Rows{data, stored, array.component_stride, array.location_stride}.from(c, location);
+}
+
+/// 16-bit floats, one in each lane.
+template <typename storage_t>
+STN_HOST FloatVector widen_lanes(Int32Vector bits) {
+  if constexpr (std::is_same<storage_t, BFloat16>::value) {
+    return (FloatVector)(bits << 16);
+  } else {  // see widen(Half)
+    const Int32Vector magnitude = bits & 0x7fff, sign = (bits & 0x8000) << 16;
+    const Int32Vector finite = (magnitude << 13) + (112 << 23);
+    const Int32Vector normal = select(magnitude < 0x7c00, finite, finite + (112 << 23));
+    const auto subnormal = (Int32Vector)(__builtin_convertvector(magnitude, FloatVector) * 5.9604644775390625e-8f);  // 2^-24
+    return (FloatVector)(sign | select(magnitude < 0x400, subnormal, normal));
+  }
+}
+
+template <typename storage_t, typename scalar_t>
+STN_HOST void copy_in(const storage_t* from, int64_t stride, int count, scalar_t* to) {
+  if (stride == 1) {  // apart, so that it is vectors that are copied
+    for (int i = 0; i < count; ++i) to[i] = widen(from[i]);
+  } else {
+    for (int i = 0; i < count; ++i) to[i] = widen(from[i * stride]);
+  }
+}
+
+template <typename storage_t, typename scalar_t>
+STN_HOST void copy_out(const scalar_t* from, int count, storage_t* to, int64_t stride) {
+  if (stride == 1) {
+    for (int i = 0; i < count; ++i) to[i] = narrow<storage_t>(from[i]);
+  } else {
+    for (int i = 0; i < count; ++i) to[i * stride] = narrow<storage_t>(from[i]);
+  }
+}
+
+/// `count` elements of one channel, widened.
+template <typename scalar_t>
+STN_HOST void load_row(const Rows& rows, int channel, int count, scalar_t* to) {
+  with_storage<scalar_t>(rows.dtype,
+                         [&](auto zero) { copy_in(rows.row<const decltype(zero)>(channel), rows.stride, count, to); });
+}
+
+template <typename scalar_t>
+STN_HOST void store_row(const scalar_t* from, const Rows& rows, int channel, int count) {
+  with_storage<scalar_t>(rows.dtype, [&](auto zero) { copy_out(from, count, rows.row<decltype(zero)>(channel), rows.stride); });
+}
+
+}  // namespace stn::cpu

@@ -1,0 +1,321 @@
+// What is summed for each derivative, in terms of images whose taps are weighed. With w the weight of a tap with pixel I,
+// tangents tI of input and tx of the coordinates, and g grad_output (csrc/README.md, "Second derivatives"):
+//
+//   output             sum over taps of  w I
+//   its tangent        sum over taps of  w tI + sum_e tx_e (dw/de) I         which is the gradient of grad_output, too
+//   grad_input         g w, added at each tap
+//   its second         g sum_e tx_e (dw/de), added at each tap
+//   grad_grid, axis e  sum over channels of  g sum over taps of  (dw/de) I
+//   its second         sum over channels of  g sum over taps of  (dw/de) tI + sum_f tx_f (d2w/de df) I
+#pragma once
+#include "gather.inl"
+#include "kernel_support.inl"
+
+namespace stn::cpu {
+namespace {
+
+// ---- weights: kSets numbers for each tap, of derivatives up to kOrder --------------------------------------------
+
+/// What a tap weighs.
+struct Values {
+  static constexpr int kOrder = 0, kSets = 1;
+  static constexpr bool kAlongTangent = false;
+  template <typename stencil_t, typename tap_t>
+  STN_HOST auto operator()(const stencil_t& stencil, tap_t tap, int, int) const {
+    return stencil.weight(tap);
+  }
+};
+
+/// The derivative of that by each coordinate.
+template <int kDims>
+struct Slopes {
+  static constexpr int kOrder = 1, kSets = kDims;
+  static constexpr bool kAlongTangent = false;
+  template <typename stencil_t, typename tap_t>
+  STN_HOST auto operator()(const stencil_t& stencil, tap_t tap, int set, int) const {
+    return stencil.derivative(tap, set);
+  }
+};
+
+/// The derivative in the direction of the coordinates' tangent.
+template <int kDims, typename scalar_t>
+struct Along {
+  static constexpr int kOrder = 1, kSets = 1;
+  static constexpr bool kAlongTangent = true;
+  const TileOf<kDims, scalar_t>& tangent;
+  static STN_HOST Along along(const TileOf<kDims, scalar_t>& tangent) { return {tangent}; }
+  template <typename stencil_t, typename tap_t>
+  STN_HOST auto operator()(const stencil_t& stencil, tap_t tap, int, int i) const {
+    using value_t = decltype(stencil.weight(tap));
+    value_t sum = load_lanes<value_t>(&tangent[0][i]) * stencil.derivative(tap, 0);
+    STN_UNROLL
+    for (int e = 1; e < kDims; ++e) sum += load_lanes<value_t>(&tangent[e][i]) * stencil.derivative(tap, e);
+    return sum;
+  }
+};
+
+/// The derivative of that by each coordinate.
+template <int kDims, typename scalar_t>
+struct Bends {
+  static constexpr int kOrder = 2, kSets = kDims;
+  static constexpr bool kAlongTangent = true;
+  const TileOf<kDims, scalar_t>& tangent;
+  static STN_HOST Bends along(const TileOf<kDims, scalar_t>& tangent) { return {tangent}; }
+  template <typename stencil_t, typename tap_t>
+  STN_HOST auto operator()(const stencil_t& stencil, tap_t tap, int set, int i) const {
+    using value_t = decltype(stencil.weight(tap));
+    value_t sum = load_lanes<value_t>(&tangent[0][i]) * stencil.second_derivative(tap, set, 0);
+    STN_UNROLL
+    for (int f = 1; f < kDims; ++f) sum += load_lanes<value_t>(&tangent[f][i]) * stencil.second_derivative(tap, set, f);
+    return sum;
+  }
+};
+
+/// A's sets, then B's.
+template <typename A, typename B>
+struct Joined {
+  static constexpr int kOrder = A::kOrder > B::kOrder ? A::kOrder : B::kOrder, kSets = A::kSets + B::kSets;
+  static constexpr bool kAlongTangent = A::kAlongTangent;
+  A a;
+  B b;
+  template <typename tangent_t>
+  static STN_HOST Joined along(const tangent_t& tangent) {
+    return {A::along(tangent), B::along(tangent)};
+  }
+  template <typename stencil_t, typename tap_t>
+  STN_HOST auto operator()(const stencil_t& stencil, tap_t tap, int set, int i) const {
+    return set < A::kSets ? a(stencil, tap, set, i) : b(stencil, tap, set - A::kSets, i);
+  }
+};
+
+// ---- images ---------------------------------------------------------------------------------------------------------------
+
+/// The taps of an image and of its fill value, chunk by chunk. Either may be absent, and then has no taps. What kernels see of
+/// it depends on neither axes nor mode nor padding nor on what taps weigh, so that there is one of each kernel and not
+/// hundreds.
+template <typename scalar_t, typename offset_t>
+class Reader {
+ public:
+  using chunk_t = Chunk<scalar_t, offset_t>;
+
+  const ImageArray image;
+  const Channels<const scalar_t, int64_t> fill;
+  chunk_t chunk;
+
+  /// Offsets are those of a plane with these strides.
+  const int64_t* axis_stride = nullptr;
+
+  /// Makes the chunk that of the tile's locations [first, first + count).
+  virtual void take(int first, int count) = 0;
+
+  /// sum[set] = (kAdds: +=) what channel c of image n has at the taps, weighed by set first + set. Rows hold whole vectors.
+  template <bool kAdds, int kSets>
+  STN_HOST void read_channel(int first, int64_t n, int64_t c, scalar_t* const (&sum)[kSets]) const {
+    if (image.data) {
+      gather<kAdds>(chunk, first, rows_of(image, dtype_, n, c), sum);
+    } else if (!kAdds) {
+      for (scalar_t* row : sum) clear(row);
+    }
+    for (int set = 0; fill.data && set < kSets; ++set) chunk.add_fill(first + set, fill.at(n, c), sum[set]);
+  }
+
+ protected:
+  Reader(const SampleCall& call, const ImageArray& image, const ChannelArray& fill)
+      : image(image), fill(fill), dtype_(call.dtype) {}
+  ~Reader() = default;
+
+ private:
+  ScalarType dtype_;
+};
+
+/// The coordinates of a tile's locations.
+template <typename kind_t>
+struct Where {
+  const typename kind_t::geometry_t geometry;
+  TileOf<kind_t::kDims, typename kind_t::scalar_t> coordinate = {};  // filled up to whole vectors
+};
+
+template <typename kind_t, typename Weights>
+class ReaderOf final : public Reader<typename kind_t::scalar_t, typename kind_t::offset_t> {
+  using base_t = Reader<typename kind_t::scalar_t, typename kind_t::offset_t>;
+  using where_t = Where<kind_t>;
+  using take_t = void(const typename kind_t::geometry_t&, const int64_t*, const decltype(where_t::coordinate)&, int first,
+                      int count, const Weights&, bool fills, typename base_t::chunk_t&);
+
+ public:
+  ReaderOf(const SampleCall& call, const where_t& where, const ImageArray& image, const ChannelArray& fill,
+           const Weights& weigh)
+      : base_t(call, image, fill), where_(where), weigh_(weigh), take_(take_for(call)) {}
+
+  void take(int first, int count) override {
+    take_(where_.geometry, this->axis_stride, where_.coordinate, first, count, weigh_, this->fill.data != nullptr, this->chunk);
+  }
+
+ private:
+  /// The function for the call's padding, where that is worth one: a kind of padding is looked up at run time for tangents, and
+  /// where locations are taken one by one.
+  static take_t* take_for(const SampleCall& call) {
+    using Lanes = typename kind_t::Lanes;
+    using geometry_t = typename kind_t::geometry_t;
+    using chunk_t = typename base_t::chunk_t;
+    take_t* function = &take_chunk<RuntimePadding, kind_t::kMode, Lanes, geometry_t, Weights, chunk_t>;
+    if constexpr (Lanes::kAreMany && !Weights::kAlongTangent) {
+      dispatch_padding<kind_t::kMode>(
+          call, [&](auto pad) { function = &take_chunk<decltype(pad), kind_t::kMode, Lanes, geometry_t, Weights, chunk_t>; });
+    }
+    return function;
+  }
+
+  const where_t& where_;
+  const Weights weigh_;
+  take_t* const take_;
+};
+
+// ---- terms ------------------------------------------------------------------------------------------------------------------
+
+/// What is summed: `own` reads input, or has the taps of grad_input; `other` reads input's tangent. nullptr: not there.
+template <typename scalar_t_, typename offset_t_>
+class Terms {
+ public:
+  using scalar_t = scalar_t_;
+  using offset_t = offset_t_;
+  using reader_t = Reader<scalar_t, offset_t>;
+
+  const SampleCall& call;
+  reader_t *own = nullptr, *other = nullptr;
+
+  /// The strides of the planes that the images have, or are copied to.
+  void set_strides(const int64_t* own_stride, const int64_t* other_stride) {
+    if (own) own->axis_stride = own_stride;
+    if (other) other->axis_stride = other_stride;
+  }
+  /// Goes to a tile of locations.
+  virtual void go_to(int64_t n, int64_t location, int count) = 0;
+  /// sum = what the images have; see Reader::read_channel. `first`: own's set.
+  template <int kSets>
+  STN_HOST void read_channel(int first, int64_t n, int64_t c, scalar_t* const (&sum)[kSets]) const {
+    if (own) {
+      own->template read_channel<false>(first, n, c, sum);
+      if (other) other->template read_channel<true>(0, n, c, sum);
+    } else if (other) {
+      other->template read_channel<false>(0, n, c, sum);
+    } else {
+      for (scalar_t* row : sum) clear(row);
+    }
+  }
+  void take(int first, int count) {
+    if (own) own->take(first, count);
+    if (other) other->take(first, count);
+  }
+  /// Takes the gradients of a tile's coordinates to the source's parameters.
+  virtual void take_source_gradient(int64_t unit, int64_t n, int64_t location, int count,
+                                    const TileOf<kMaxDims, scalar_t>& gradient) const = 0;
+
+ protected:
+  explicit Terms(const SampleCall& call) : call(call) {}
+  ~Terms() = default;
+};
+
+template <typename kind_t>
+class TermsOf : public Terms<typename kind_t::scalar_t, typename kind_t::offset_t> {
+  using scalar_t = typename kind_t::scalar_t;
+  static constexpr int kDims = kind_t::kDims;
+
+ public:
+  void take_source_gradient(int64_t unit, int64_t n, int64_t location, int count,
+                            const TileOf<kMaxDims, scalar_t>& gradient) const final {
+    scalar_t by_location[kTile][kDims];
+    for (int i = 0; i < count; ++i) {
+      for (int e = 0; e < kDims; ++e) by_location[i][e] = gradient[e][i];
+    }
+    take_gradients(where_.geometry.source, unit, n, location, count, by_location);
+  }
+  void go_to(int64_t n, int64_t location, int count) override {
+    tile_coordinates(where_.geometry.source, n, location, count, where_.coordinate);
+  }
+
+ protected:
+  explicit TermsOf(const SampleCall& call)
+      : Terms<scalar_t, typename kind_t::offset_t>(call), where_{typename kind_t::geometry_t(call)} {}
+
+  Where<kind_t> where_;
+};
+
+/// Of first derivatives, and of outputs.
+template <typename kind_t, typename Weights>
+class FirstTerms final : public TermsOf<kind_t> {
+ public:
+  FirstTerms(const SampleCall& call, const ImageArray& image, const ChannelArray& fill)
+      : TermsOf<kind_t>(call), own_(call, this->where_, image, fill, {}) {
+    this->own = &own_;
+  }
+
+ private:
+  ReaderOf<kind_t, Weights> own_;
+};
+
+/// Of what they become along the tangents.
+template <typename kind_t, typename OwnWeights, typename OtherWeights>
+class SecondTerms final : public TermsOf<kind_t> {
+  using scalar_t = typename kind_t::scalar_t;
+
+ public:
+  SecondTerms(const SampleCall& call, const ImageArray& image, const ChannelArray& fill)
+      : TermsOf<kind_t>(call),
+        own_(call, this->where_, image, fill, OwnWeights::along(direction_)),
+        other_(call, this->where_, call.tangent_input, call.tangent_fill, {}) {
+    if (call.tangent_grid.data && kind_t::kDifferentiable) this->own = &own_;
+    if (call.tangent_input.data || call.tangent_fill.data) this->other = &other_;
+  }
+
+  void go_to(int64_t n, int64_t location, int count) override {
+    TermsOf<kind_t>::go_to(n, location, count);
+    const Locations<scalar_t, int64_t> tangent(this->call.tangent_grid);
+    for (int e = 0; tangent.data && e < kind_t::kDims; ++e) {
+      for (int i = 0; i < count; ++i) direction_[e][i] = tangent.load(n, e, location + i);
+    }
+  }
+
+ private:
+  TileOf<kind_t::kDims, scalar_t> direction_ = {};
+  ReaderOf<kind_t, OwnWeights> own_;
+  ReaderOf<kind_t, OtherWeights> other_;
+};
+
+/// Calls body(the terms of an output), or of its tangent.
+template <bool kAnySize, bool kSecond, typename Body>
+STN_HOST void with_read_terms(const SampleCall& call, Body&& body) {
+  with_kind<kAnySize>(call, [&](auto kind) {
+    using kind_t = decltype(kind);
+    using scalar_t = typename kind_t::scalar_t;
+    using terms_t =
+        std::conditional_t<kSecond, SecondTerms<kind_t, Along<kind_t::kDims, scalar_t>, Values>, FirstTerms<kind_t, Values>>;
+    terms_t terms(call, call.input, call.fill);
+    body(static_cast<Terms<scalar_t, typename kind_t::offset_t>&>(terms));
+  });
+}
+
+/// Calls body(the terms of the gradients, whether of grad_input, whether of the source's). The weights of the one are set 0,
+/// those of the other the sets after it. Where both are wanted at once, input and grad_input have the same strides.
+template <bool kAnySize, bool kSecond, bool kWantsInput, bool kWantsSource, typename Body>
+STN_HOST void with_gradient_terms(const SampleCall& call, Body&& body) {
+  with_kind<kAnySize>(call, [&](auto kind) {
+    using kind_t = decltype(kind);
+    using scalar_t = typename kind_t::scalar_t;
+    constexpr int kDims = kind_t::kDims;
+    using value_t = std::conditional_t<kSecond, Along<kDims, scalar_t>, Values>;
+    using slope_t = std::conditional_t<kSecond, Bends<kDims, scalar_t>, Slopes<kDims>>;
+    using both_t = std::conditional_t<kWantsInput, Joined<value_t, slope_t>, slope_t>;
+    using weights_t = std::conditional_t<kWantsSource, both_t, value_t>;
+    using other_t = std::conditional_t<kWantsSource, Slopes<kDims>, Values>;  // not read for grad_input
+    using terms_t = std::conditional_t<kSecond, SecondTerms<kind_t, weights_t, other_t>, FirstTerms<kind_t, weights_t>>;
+    SampleCall wanted = call;
+    if (!kWantsSource) wanted.tangent_input = {}, wanted.tangent_fill = {};
+    terms_t terms(wanted, kWantsSource ? call.input : call.grad_input, kWantsSource ? call.fill : ChannelArray{});
+    if (kWantsSource && !kind_t::kDifferentiable) terms.own = terms.other = nullptr;  // its gradient is 0
+    body(static_cast<Terms<scalar_t, typename kind_t::offset_t>&>(terms));
+  });
+}
+
+}  // namespace
+}  // namespace stn::cpu
