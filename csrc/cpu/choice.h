@@ -3,7 +3,7 @@
 
 namespace stn::cpu {
 
-// Which kernels serve a call: a function of sizes, strides and dtype alone. README.md of csrc has the table,
+// Which kernels serve a call: a function of sizes, strides and dtype alone, but for one that doesn't change a bit. README.md of csrc has the table,
 // tests/test_choice.py its rows.
 
 /// Channels from which lines are worth it.
@@ -71,12 +71,11 @@ STN_HOST Applier choose_gradients(const SampleCall& call) {
   return detail::choose_lines(call, 32);
 }
 
-/// Whether planes take both gradients in one pass: a location is prepared once, and an image is one unit of work, as it is to
-/// torch.
-STN_HOST bool takes_both_at_once(const SampleCall& call) {
-  constexpr int64_t kManyUnits = 2;
+/// Whether planes take both gradients in one pass, an image a unit: a location is prepared once, which is least work, if that are
+/// units enough. Sums have the same order in both ways, so this may ask for the threads.
+STN_HOST bool takes_both_at_once(const SampleCall& call, int64_t threads) {
   return call.wants_source_gradient() && call.grad_input.data && call.mode != InterpolationMode::kNearest &&
-         call.batch >= kManyUnits && call.input_batch == call.batch && call.grid_batch == call.batch &&
+         call.batch >= threads && call.input_batch == call.batch && call.grid_batch == call.batch &&
          has_same_planes(call, call.input, call.grad_input);
 }
 
@@ -88,7 +87,7 @@ STN_HOST int64_t scratch_of(const SampleCall& call) {
     const bool has_parts = call.wants_source_gradient() && groups.groups > 1;
     return has_parts ? groups.count * call.locations * call.dims * element_size(computed_in(call.dtype)) : 0;
   }
-  const bool has_bands = call.grad_input.data && !takes_both_at_once(call) && InputUnits(call).bands > 1;
+  const bool has_bands = call.grad_input.data && InputUnits(call).bands > 1;
   return has_bands ? ChunkRanges(call).count * static_cast<int64_t>(sizeof(OffsetRange)) : 0;
 }
 

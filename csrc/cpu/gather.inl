@@ -174,7 +174,7 @@ class Scatter {
   void add(const Row<scalar_t>& value, scalar_t* plane) const {
     int tap = 0;
     if constexpr (chunk_t::kIsWide) {
-      for (; takes_all(first, last) && tap + 1 < chunk.taps; tap += 2) add_pair(value, tap, plane);
+      for (; tap + 1 < chunk.taps; tap += 2) add_pair(value, tap, plane);
     }
     for (; tap < chunk.taps; ++tap) add_tap(value, tap, plane);
   }
@@ -195,7 +195,7 @@ class Scatter {
     }
   }
 
-  /// The taps tap and tap + 1, by one addition where they are side by side.
+  /// The taps tap and tap + 1, by one addition where they are side by side. The same order with bands and without.
   STN_HOST void add_pair(const Row<scalar_t>& value, int tap, scalar_t* plane) const {
     using value_t = vector_of<scalar_t>;
     constexpr int n = kLanes<value_t>;
@@ -206,9 +206,10 @@ class Scatter {
                               v * load_lanes<value_t>(&chunk.weight(0, tap + 1)[i]), product[i],
                               std::make_integer_sequence<int, n>());
     }
+    const bool has_all = takes_all(first, last);
     for (int start = 0; start < kApart; ++start) {
       for (int i = start; i < chunk.count; i += kApart) {
-        if (chunk.near[i / n] == Near::kPairs) {
+        if (has_all && chunk.near[i / n] == Near::kPairs) {
           scalar_t* at = plane + chunk.offsets[tap][i];
           two_t sum, more;
           std::memcpy(&sum, at, sizeof sum);

@@ -65,7 +65,7 @@ void line_gradients(const Kernels::Order& order, const SampleCall& call, int64_t
 }
 
 void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
-  if (takes_both_at_once(call)) {
+  if (takes_both_at_once(call, torch::stable::get_num_threads())) {
     return parallel_units(call.batch, 2 * work, [&](int64_t begin, int64_t end) { order.plane_gradients(call, begin, end); });
   }
   if (call.wants_source_gradient()) {

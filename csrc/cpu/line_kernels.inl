@@ -96,6 +96,24 @@ void read_block(const terms_t& terms, const LocationArray& result, const Block& 
   }
 }
 
+/// Writes `lines` lines of what the image has at the chunk's locations to where they belong, `stride` elements apart: of images
+/// and results that are lines both. All of a pixel is read at once.
+template <int kTaps, typename reader_t, typename scalar_t>
+void copy_lines(const reader_t& reader, const scalar_t* data, int64_t lines, scalar_t* to, int64_t stride) {
+  using line_t = Line<scalar_t>;
+  const auto& chunk = reader.chunk;
+  for (int i = 0; i < chunk.count; ++i) {
+    const bool inside = is_inside<kTaps>(chunk, i);
+    for (int64_t at = 0; at < lines * kLine<scalar_t>; at += kLine<scalar_t>) {
+      line_t sum = line_t::zeros();
+      for_each_tap_inside<kTaps>(chunk, i, inside, [&](int tap, auto offset) __attribute__((always_inline)) {
+        sum.add(chunk.weight(0, tap)[i], line_t::load(data + offset + at));
+      });
+      sum.store(to + i * stride + at);
+    }
+  }
+}
+
 const ImageArray kNoImage;
 
 template <typename reader_t>
@@ -112,12 +130,21 @@ void read_lines_in_place(terms_t& terms, const LocationArray& result, int64_t be
   LineImage<scalar_t> own(call, image_of(terms.own), call.dtype), other(call, image_of(terms.other), call.dtype);
   terms.set_strides(own.axis_stride, other.axis_stride);
   const LocationUnits units(call.locations, call.batch);
+  const bool copies = terms.own && !terms.own->fill.data && !terms.other;
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [n, location, count] = units.at(unit);
     terms.go_to(n, location, count);
     for (int first = 0; first < count; first += kChunk) {
       const int some = std::min(kChunk, count - first);
       terms.take(first, some);
+      const Rows rows = rows_of(result, call.dtype, n, 0, location + first);
+      if (copies && rows.is_plain() && rows.channel_stride == 1) {
+        const int64_t lines = call.channels / kLine<scalar_t>;
+        with_taps(terms.own->chunk.taps, [&](auto taps) {
+          copy_lines<decltype(taps)::value>(*terms.own, own.read(n, 0, 0), lines, rows.row<scalar_t>(0), rows.stride);
+        });
+        continue;
+      }
       for (int64_t c = 0; c < call.channels; c += kStep) {
         const Block block{n, c, location + first, static_cast<int>(std::min(kStep, call.channels - c)), some};
         read_block(terms, result, block, own, own.read(n, c, block.channels), other, other.read(n, c, block.channels));

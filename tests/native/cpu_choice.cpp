@@ -190,7 +190,7 @@ void check_both_at_once() {
   const auto altered = [](auto&& alter) {
     SampleCall call = backward_of(call_of(3));
     alter(call);
-    return takes_both_at_once(call);
+    return takes_both_at_once(call, 2);
   };
   CHECK(altered([](SampleCall&) {}), "four images");
   CHECK(altered([](SampleCall& call) { set_batch(call, 2); }), "two");
@@ -198,7 +198,7 @@ void check_both_at_once() {
   CHECK(altered([](SampleCall& call) { call.grad_grid = {}, call.transform.grad_theta = &call; }), "theta's gradient");
   CHECK(altered([](SampleCall& call) { call.input.channel_stride = 0; }), "planes alike, wherever they are");
   CHECK(altered([](SampleCall& call) { call.size[1] = 1, call.input.axis_stride[1] = 77; }), "a stride that nothing takes");
-  CHECK(!altered([](SampleCall& call) { set_batch(call, 1); }), "one image is too few units");
+  CHECK(!altered([](SampleCall& call) { set_batch(call, 1); }), "one image for two threads");
   CHECK(!altered([](SampleCall& call) { call.mode = InterpolationMode::kNearest; }), "nearest has one gradient");
   CHECK(!altered([](SampleCall& call) { call.grad_input = {}; }), "the source's alone");
   CHECK(!altered([](SampleCall& call) { call.grad_grid = {}; }), "grad_input alone");
@@ -236,7 +236,7 @@ void check_nothing_else() {
     moved.coordinates = kCoordinateConventions[1].value;
     CHECK(choose_read(call) == choose_read(moved), "%s", name_of(choose_read(moved)));
     CHECK(choose_gradients(call) == choose_gradients(moved), "%s", name_of(choose_gradients(moved)));
-    CHECK(takes_both_at_once(call) == takes_both_at_once(moved), "both at once");
+    CHECK(takes_both_at_once(call, 2) == takes_both_at_once(moved, 2), "both at once");
   }
 }
 
