@@ -3,8 +3,8 @@
 
 namespace stn::cpu {
 
-// Which kernels serve a call: a function of sizes, strides and dtype alone, but for one that doesn't change a bit. README.md of csrc has the table,
-// tests/test_choice.py its rows.
+// Which kernels serve a call: a function of sizes, strides and dtype alone, but for one that doesn't change a bit. README.md of
+// csrc has the table, tests/test_choice.py its rows.
 
 /// Channels from which lines are worth it.
 constexpr int64_t kLeastLineChannels = 8;
@@ -71,8 +71,8 @@ STN_HOST Applier choose_gradients(const SampleCall& call) {
   return detail::choose_lines(call, 32);
 }
 
-/// Whether planes take both gradients in one pass, an image a unit: a location is prepared once, which is least work, if that are
-/// units enough. Sums have the same order in both ways, so this may ask for the threads.
+/// Whether planes take both gradients in one pass, an image a unit: a location is prepared once, which is least work, if that
+/// are units enough. Sums have the same order in both ways, so this may ask for the threads.
 STN_HOST bool takes_both_at_once(const SampleCall& call, int64_t threads) {
   return call.wants_source_gradient() && call.grad_input.data && call.mode != InterpolationMode::kNearest &&
          call.batch >= threads && call.input_batch == call.batch && call.grid_batch == call.batch &&

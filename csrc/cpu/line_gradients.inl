@@ -1,0 +1,155 @@
+// The gradients by lines of channels, a location at a time.
+#pragma once
+#include "line_chunk.inl"
+
+namespace stn::cpu {
+namespace {
+
+/// The gradients of a chunk of locations.
+template <bool kWantsInput, bool kWantsSource, typename terms_t>
+struct LineGradients {
+  using scalar_t = typename terms_t::scalar_t;
+  using line_t = Line<scalar_t>;
+  using sums_t = ChunkLines<scalar_t>[kMaxDims];  // of each axis of the source, to be added over the lanes
+
+  const terms_t& terms;
+  const Block& block;
+  const LineImage<scalar_t>&own_image, &other_image, &grad_image;
+  const scalar_t *own, *other;  // the images' data
+  scalar_t* grad;               // grad_input's
+
+  /// gradient[e]: of coordinate e at the block's first location.
+  void add(scalar_t* const (&gradient)[kMaxDims]) const {
+    const int dims = terms.call.dims;
+    ChunkLines<scalar_t> cotangent[kMostLines];
+    for (int line = 0, channel = 0; channel < block.channels; ++line, channel += kLine<scalar_t>) {
+      rows_to_lines(rows_of(terms.call.grad_output, terms.call.dtype, block.n, block.c + channel, block.location),
+                    block.in_line<scalar_t>(channel), block.count, cotangent[line].at[0], kLine<scalar_t>);
+    }
+    sums_t sums;
+    if (kWantsSource) std::memset(sums, 0, sizeof sums[0] * static_cast<size_t>(dims));
+    if (terms.own) {
+      with_taps(terms.own->chunk.taps, [&](auto taps) {
+        add_reader<decltype(taps)::value, kWantsInput>(*terms.own, own, own_image.line_stride, cotangent, sums);
+      });
+    }
+    if (terms.other) {
+      with_taps(terms.other->chunk.taps, [&](auto taps) {
+        add_reader<decltype(taps)::value, false>(*terms.other, other, other_image.line_stride, cotangent, sums);
+      });
+    }
+    for (int e = 0; kWantsSource && e < dims; ++e) add_sums(sums[e], block.count, gradient[e]);
+  }
+
+ private:
+  template <int kTaps, bool kScatters, typename reader_t>
+  void add_reader(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
+                  sums_t& sums) const {
+    const FillLines<scalar_t> fill(&reader, block);
+    const auto& chunk = reader.chunk;
+    const int lines = (block.channels + kLine<scalar_t> - 1) / kLine<scalar_t>;
+    for (int i = 0; i < block.count; ++i) {
+      const bool inside = is_inside<kTaps>(chunk, i);
+      line_t dot[kTaps > 0 ? kTaps : kMostTaps], fill_dot = {};  // grad_output times the pixels
+      if (kWantsSource) repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) { dot[tap] = line_t::zeros(); });
+      for (int line = 0; line < lines; ++line) {
+        const line_t g = line_t::load(cotangent[line].at[i]);
+        if (reader.image.data) {
+          for_each_tap_inside<kTaps>(chunk, i, inside, [&](int tap, auto offset) __attribute__((always_inline)) {
+            if constexpr (kScatters) {
+              scalar_t* to = grad + offset + line * grad_image.line_stride;
+              line_t sum = line_t::load(to);
+              sum.add(chunk.weight(0, tap)[i], g);
+              sum.store(to);
+            }
+            if constexpr (kWantsSource) dot[tap].add(g, line_t::load(data + offset + line * stride));
+          });
+        }
+        if (kWantsSource && reader.fill.data) fill_dot.add(g, line_t::load(fill.at[line]));
+      }
+      for (int e = 0; kWantsSource && e < terms.call.dims; ++e) {
+        line_t sum = line_t::load(sums[e].at[i]);
+        for_each_tap_inside<kTaps>(chunk, i, inside, [&](int tap, auto) __attribute__((always_inline)) {
+          sum.add(chunk.weight(kScatters + e, tap)[i], dot[tap]);
+        });
+        const bool fills = reader.fill.data && chunk.fill[kScatters + e][i] != 0;
+        if (fills) sum.add(chunk.fill[kScatters + e][i], fill_dot);
+        sum.store(sums[e].at[i]);
+      }
+    }
+  }
+
+  /// total[i] += the sum of line i's lanes, in their order.
+  static void add_sums(const ChunkLines<scalar_t>& lines, int count, scalar_t* total) {
+    alignas(64) scalar_t rows[kLine<scalar_t>][kChunk];
+    alignas(64) Row<scalar_t> sums = {};
+    transpose_lines(lines.at[0], kLine<scalar_t>, kChunk, rows[0], kChunk);
+    for (int k = 0; k < kLine<scalar_t>; ++k) {
+      for (int i = 0; i < kChunk; ++i) sums[i] += rows[k][i];
+    }
+    for (int i = 0; i < count; ++i) total[i] += sums[i];
+  }
+};
+
+/// The source's gradient for a tile, from the sums of its image's groups: [groups, dims, locations].
+template <typename terms_t>
+void take_groups(const terms_t& terms, const typename terms_t::scalar_t* sums, int64_t groups, int64_t unit) {
+  const SampleCall& call = terms.call;
+  const auto [n, location, count] = LocationUnits(call.locations, call.batch).at(unit);
+  TileOf<kMaxDims, typename terms_t::scalar_t> gradient = {};
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int e = 0; e < call.dims; ++e) {
+      const auto* from = sums + (group * call.dims + e) * call.locations + location;
+      for (int i = 0; i < count; ++i) gradient[e][i] += from[i];
+    }
+  }
+  terms.take_source_gradient(unit, n, location, count, gradient);
+}
+
+/// The gradients of a group of channels: of grad_input all, of the source's what these channels contribute, which is a sum
+/// beside those of other groups at call.scratch; or all of it, if there is one group. LineGroups.
+template <bool kWantsInput, bool kWantsSource, typename terms_t>
+void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
+  using scalar_t = typename terms_t::scalar_t;
+  const SampleCall& call = terms.call;
+  const LineGroups groups(call);
+  const bool in_place = choose_gradients(call) == Applier::kLines;
+  const int lines = in_place ? 0 : groups.lines;  // that are copied at a time
+  const int64_t step = int64_t(in_place ? kMostLines : lines) * kLine<scalar_t>, entries = call.dims * call.locations;
+  LineImage<scalar_t> own(call, kWantsSource ? image_of(terms.own) : kNoImage, call.dtype, lines);
+  LineImage<scalar_t> other(call, image_of(terms.other), call.dtype, lines);
+  LineImage<scalar_t> grad(call, kWantsInput ? call.grad_input : kNoImage, computed_in(call.dtype), lines);
+  terms.set_strides((kWantsSource ? own : grad).axis_stride, other.axis_stride);
+  const bool has_parts = groups.groups > 1;
+  Scratch<scalar_t> all;
+  if (kWantsSource && !has_parts) all.reset(entries / kLine<scalar_t> + 1);
+  for (int64_t number = begin; number < end; ++number) {
+    const auto [n, first_channel, last_channel] = groups.at(number);
+    scalar_t* sums = has_parts ? static_cast<scalar_t*>(call.scratch) + number * entries : all.line(0);
+    if (kWantsSource) std::memset(sums, 0, static_cast<size_t>(entries) * sizeof(scalar_t));
+    for (int64_t c = first_channel; c < last_channel; c += step) {
+      const int channels = static_cast<int>(std::min(step, last_channel - c));
+      const scalar_t *own_data = own.read(n, c, channels), *other_data = other.read(n, c, channels);
+      scalar_t* grad_data = grad.begin_sum(n, c, channels);
+      for (int64_t location = 0; location < call.locations; location += kTile) {
+        const int count = static_cast<int>(std::min<int64_t>(kTile, call.locations - location));
+        terms.go_to(n, location, count);
+        for (int first = 0; first < count; first += kChunk) {
+          const Block block{n, c, location + first, channels, std::min(kChunk, count - first)};
+          terms.take(first, block.count);
+          scalar_t* gradient[kMaxDims] = {};
+          for (int e = 0; e < call.dims; ++e) gradient[e] = sums + e * call.locations + block.location;
+          LineGradients<kWantsInput, kWantsSource, terms_t>{terms, block, own, other, grad, own_data, other_data, grad_data}
+              .add(gradient);
+        }
+      }
+      grad.end_sum(n, c, channels);
+    }
+    if (!kWantsSource || has_parts) continue;
+    const int64_t tiles = LocationUnits(call.locations, 1).count;
+    for (int64_t tile = 0; tile < tiles; ++tile) take_groups(terms, sums, 1, n * tiles + tile);
+  }
+}
+
+}  // namespace
+}  // namespace stn::cpu
