@@ -99,7 +99,8 @@ struct SampleCall {
   /// Whether the gradient of what gives the coordinates is wanted.
   bool wants_source_gradient() const { return grad_grid.data || transform.grad_flow.data || transform.grad_theta; }
 
-  void* scratch;  // of both backwards: as many bytes as the backend says
+  void* scratch;        // of both backwards: as many bytes as the backend says
+  int64_t threads = 1;  // that a CPU shares the call out to; the operator leaves it
 };
 
 /// The gradient of the fill value, which is linear: grad_fill[m, c] = sum over the images n that read it (n % fill_batch is m)

@@ -73,9 +73,9 @@ STN_HOST Applier choose_gradients(const SampleCall& call) {
 
 /// Whether planes take both gradients in one pass, an image a unit: a location is prepared once, which is least work, if that
 /// are units enough. Sums have the same order in both ways, so this may ask for the threads.
-STN_HOST bool takes_both_at_once(const SampleCall& call, int64_t threads) {
+STN_HOST bool takes_both_at_once(const SampleCall& call) {
   return call.wants_source_gradient() && call.grad_input.data && call.mode != InterpolationMode::kNearest &&
-         call.batch >= threads && call.input_batch == call.batch && call.grid_batch == call.batch &&
+         call.batch >= call.threads && call.input_batch == call.batch && call.grid_batch == call.batch &&
          has_same_planes(call, call.input, call.grad_input);
 }
 
@@ -87,7 +87,7 @@ STN_HOST int64_t scratch_of(const SampleCall& call) {
     const bool has_parts = call.wants_source_gradient() && groups.groups > 1;
     return has_parts ? groups.count * call.locations * call.dims * element_size(computed_in(call.dtype)) : 0;
   }
-  const bool has_bands = call.grad_input.data && InputUnits(call).bands > 1;
+  const bool has_bands = call.grad_input.data && !takes_both_at_once(call) && InputUnits(call).bands > 1;
   return has_bands ? ChunkRanges(call).count * static_cast<int64_t>(sizeof(OffsetRange)) : 0;
 }
 

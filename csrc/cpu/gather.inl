@@ -105,8 +105,8 @@ void gather_vectors(const chunk_t& chunk, int first, const storage_t* plane, typ
         add(2 * pair + 1, pixels.second);
       });
     } else if (chunk.near[i / n] == Near::kInside) {
-      STN_ROLL
-      for (int tap = 0; tap < chunk.taps; ++tap) add(tap, load_pixels(plane, &chunk.offsets[tap][i]));
+      repeat<kTaps == 1>(chunk.taps,
+                         [&](int tap) __attribute__((always_inline)) { add(tap, load_pixels(plane, &chunk.offsets[tap][i])); });
     } else {
       STN_ROLL
       for (int tap = 0; tap < chunk.taps; ++tap) add(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]));

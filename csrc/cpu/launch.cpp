@@ -65,7 +65,7 @@ void line_gradients(const Kernels::Order& order, const SampleCall& call, int64_t
 }
 
 void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
-  if (takes_both_at_once(call, torch::stable::get_num_threads())) {
+  if (takes_both_at_once(call)) {
     return parallel_units(call.batch, 2 * work, [&](int64_t begin, int64_t end) { order.plane_gradients(call, begin, end); });
   }
   if (call.wants_source_gradient()) {
@@ -83,6 +83,7 @@ void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_
 }
 
 void gradients(const Kernels::Order& order, SampleCall call, int64_t work) {
+  call.threads = torch::stable::get_num_threads();
   if (call.mode == InterpolationMode::kNearest && call.wants_source_gradient() && call.grad_input.data) {
     SampleCall source = call;  // zeros, which are no reason to take grad_input another way
     source.grad_input = {};
@@ -103,7 +104,11 @@ void gradients(const Kernels::Order& order, SampleCall call, int64_t work) {
 
 void grid_sample(const SampleCall& call) { read(kernels().first, call, work_of(call)); }
 
-int64_t grid_sample_scratch(const SampleCall& call) { return gradients_scratch(call); }
+int64_t grid_sample_scratch(const SampleCall& call) {
+  SampleCall shared_out = call;
+  shared_out.threads = torch::stable::get_num_threads();
+  return gradients_scratch(shared_out);
+}
 
 void grid_sample_backward(const SampleCall& call) { gradients(kernels().first, call, work_of(call)); }
 

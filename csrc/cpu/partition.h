@@ -7,8 +7,8 @@
 namespace stn::cpu {
 
 // How a call is cut into units of work. Any unit may run on any thread, beside any other: no two write to the same element.
-// The cut depends on sizes alone, never on the number of threads, and within a unit every sum runs in the order of
-// locations, so the bits of a result depend on neither.
+// Where sums depend on the cut, it depends on sizes alone, never on the number of threads; where they don't, it may. So the
+// bits of a result depend on neither.
 
 /// Locations whose coordinates are made at a time (tile.h).
 constexpr int kTile = 512;
@@ -122,8 +122,8 @@ struct ChunkRanges {
 };
 
 /// What owns an element of grad_input: (n, group of channels, band of rows), where a row is an index of the slowest axis.
-/// A unit walks all locations of its image and so pays for their preparation: no more groups than make enough units, and
-/// rows are cut only where there are too few groups.
+/// A unit walks all locations of its image and so pays for their preparation: channels are cut only where threads want more
+/// units than images, and rows only where they want more than that. Sums have the same order however it is cut.
 struct InputUnits {
   int64_t channels, rows;  // an image
   int64_t group, groups;   // channels in one; of an image
@@ -131,15 +131,15 @@ struct InputUnits {
   int64_t count;
 
   STN_HOST explicit InputUnits(const SampleCall& call) : channels(call.channels), rows(call.size[call.dims - 1]) {
-    constexpr int64_t kLeastChannels = 4, kManyPlanes = 64, kFewUnits = 16, kMostBands = 4, kSmallWork = 32768;
-    group = std::max(kLeastChannels, ceil_divide(call.input_batch * channels, kManyPlanes));
+    constexpr int64_t kLeastChannels = 4, kMostBands = 8, kSmallWork = 32768;
+    const int64_t images = std::max<int64_t>(1, call.input_batch), readers = call.batch / images;  // of each image
+    const bool cut = call.threads > 1 && readers * call.locations * channels > kSmallWork;
+    const int64_t wanted = cut ? ceil_divide(2 * call.threads, images) : 1;  // of an image
+    group = std::max(kLeastChannels, ceil_divide(channels, wanted));
     groups = ceil_divide(channels, group);
-    const int64_t units = call.input_batch * groups;
-    const int64_t readers = call.batch / std::max<int64_t>(1, call.input_batch);  // of each image
-    const bool cut = units > 0 && units < kFewUnits && readers * call.locations * channels > kSmallWork;
-    band = cut ? ceil_divide(rows, std::min(kMostBands, ceil_divide(kFewUnits, units))) : rows;
+    band = ceil_divide(rows, std::min(kMostBands, ceil_divide(wanted, std::max<int64_t>(1, groups))));
     bands = ceil_divide(rows, band);
-    count = units * bands;
+    count = call.input_batch * groups * bands;
   }
 
   struct Unit {

@@ -189,8 +189,9 @@ void check_modes() {
 void check_both_at_once() {
   const auto altered = [](auto&& alter) {
     SampleCall call = backward_of(call_of(3));
+    call.threads = 2;
     alter(call);
-    return takes_both_at_once(call, 2);
+    return takes_both_at_once(call);
   };
   CHECK(altered([](SampleCall&) {}), "four images");
   CHECK(altered([](SampleCall& call) { set_batch(call, 2); }), "two");
@@ -221,7 +222,9 @@ void check_scratch() {
   CHECK_CHOICE(call, choose_gradients, kPlanes);
   CHECK(gradients_scratch(call) >= parts(call, 2), "the double backward leaves grad_input out");
   set_batch(call = backward_of(call_of(3, Layout::kContiguous, ScalarType::kFloat, {224, 224})), 1);
-  CHECK(InputUnits(call).bands > 1, "one image is cut");
+  CHECK(gradients_scratch(call) == 0, "one thread wants no bands");
+  call.threads = 2;
+  CHECK(InputUnits(call).bands > 1, "one image is cut for two");
   CHECK(gradients_scratch(call) == ChunkRanges(call).count * int64_t(sizeof(OffsetRange)), "ranges");
 }
 
@@ -236,7 +239,7 @@ void check_nothing_else() {
     moved.coordinates = kCoordinateConventions[1].value;
     CHECK(choose_read(call) == choose_read(moved), "%s", name_of(choose_read(moved)));
     CHECK(choose_gradients(call) == choose_gradients(moved), "%s", name_of(choose_gradients(moved)));
-    CHECK(takes_both_at_once(call, 2) == takes_both_at_once(moved, 2), "both at once");
+    CHECK(takes_both_at_once(call) == takes_both_at_once(moved), "both at once");
   }
 }
 

@@ -37,6 +37,8 @@ void check_sampling(Random& random) {
     check_once(locations, "location");
   }
 
+  const int64_t threads[] = {1, 2, 3, 8, 64};
+  call.threads = threads[random.below(5)];
   const InputUnits parts(call);
   std::vector<int> elements(call.input_batch * call.channels * rows);
   for (int64_t unit = 0; unit < parts.count; ++unit) {
