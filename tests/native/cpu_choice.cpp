@@ -189,7 +189,7 @@ void check_modes() {
 void check_both_at_once() {
   const auto altered = [](auto&& alter) {
     SampleCall call = backward_of(call_of(3));
-    call.threads = 2;
+    call.threads = 4;
     alter(call);
     return takes_both_at_once(call);
   };
@@ -199,7 +199,7 @@ void check_both_at_once() {
   CHECK(altered([](SampleCall& call) { call.grad_grid = {}, call.transform.grad_theta = &call; }), "theta's gradient");
   CHECK(altered([](SampleCall& call) { call.input.channel_stride = 0; }), "planes alike, wherever they are");
   CHECK(altered([](SampleCall& call) { call.size[1] = 1, call.input.axis_stride[1] = 77; }), "a stride that nothing takes");
-  CHECK(!altered([](SampleCall& call) { set_batch(call, 1); }), "one image for two threads");
+  CHECK(!altered([](SampleCall& call) { set_batch(call, 1); }), "one image for four threads");
   CHECK(!altered([](SampleCall& call) { call.mode = InterpolationMode::kNearest; }), "nearest has one gradient");
   CHECK(!altered([](SampleCall& call) { call.grad_input = {}; }), "the source's alone");
   CHECK(!altered([](SampleCall& call) { call.grad_grid = {}; }), "grad_input alone");
@@ -223,8 +223,8 @@ void check_scratch() {
   CHECK(gradients_scratch(call) >= parts(call, 2), "the double backward leaves grad_input out");
   set_batch(call = backward_of(call_of(3, Layout::kContiguous, ScalarType::kFloat, {224, 224})), 1);
   CHECK(gradients_scratch(call) == 0, "one thread wants no bands");
-  call.threads = 2;
-  CHECK(InputUnits(call).bands > 1, "one image is cut for two");
+  call.threads = 4;
+  CHECK(InputUnits(call).bands > 1, "one image is cut for four");
   CHECK(gradients_scratch(call) == ChunkRanges(call).count * int64_t(sizeof(OffsetRange)), "ranges");
 }
 
