@@ -25,6 +25,7 @@ TITLES = {
 SWEEP_FLOOR = 1.0
 SWEEP_FROM_SECONDS = 50e-6  # of torch's; shorter calls are mostly overhead
 THREADS_FLOOR = 1.7
+DISTORTED_DIGITS_FLOOR = 1.5
 DOUBLE_BACKWARD_FLOOR = 10.0
 DOUBLE_BACKWARD_MEMORY = 1.2  # peak bytes / bytes of the results
 
@@ -103,8 +104,9 @@ def image(name: str, *shape: int, pattern: Pattern = mild, out_size: Sequence[in
     return Workload(name, shape, tuple(out_size or shape[2:]), pattern)
 
 
-def fused(name: str, *shape: int) -> Workload:
-    return replace(image(name, *shape, pattern=mild_theta), torch_way=GENERATING, our_function="affine_sample")
+def fused(name: str, *shape: int, out_size: Sequence[int] | None = None) -> Workload:
+    workload = image(name, *shape, pattern=mild_theta, out_size=out_size)
+    return replace(workload, torch_way=GENERATING, our_function="affine_sample")
 
 
 DIGITS = image("256x1x28x28", 256, 1, 28, 28)
@@ -115,6 +117,7 @@ CROP = image("8x256x64x64 to 128x128, crop", 8, 256, 64, 64, pattern=crop, out_s
 POINTS = image("10,000 points, 1x64x128x128", 1, 64, 128, 128, pattern=scattered, out_size=(1, 10_000))
 VOLUME = image("1x1x96x96x96", 1, 1, 96, 96, 96)
 TINY = image("1x1x8x8", 1, 1, 8, 8)
+DISTORTED_DIGITS = fused("fused affine 256x1x42x42 to 28x28", 256, 1, 42, 42, out_size=(28, 28))
 
 
 def last(workload: Workload) -> Workload:
@@ -160,6 +163,7 @@ def plan() -> list[Target]:
     sweep = [Target(SWEEP, Step(workload, name, build), SWEEP_FLOOR, SWEEP_FROM_SECONDS)
              for workload in swept() for name, build in BOTH.items()]
     both = "forward + backward", passes.forward_and_backward
+    chain = [Target(ACCEPTANCE, Step(DISTORTED_DIGITS, *both), DISTORTED_DIGITS_FLOOR)]
     threads = [Target(THREADS, Step(workload, *both), THREADS_FLOOR) for workload in (FRAME, VOLUME)]
     overhead = [Target(OVERHEAD, Step(TINY, *what)) for what in (("forward", passes.forward), both)]
-    return [*acceptance, *second, *sweep, *threads, *overhead]
+    return [*acceptance, *chain, *second, *sweep, *threads, *overhead]

@@ -62,6 +62,12 @@ def test_acceptance_rows_have_their_floors(name: str, forward: float, backward: 
         assert workload.channels_last == ("channels_last" in name)
 
 
+def test_the_chain_of_the_distorted_digits_is_there() -> None:
+    target = PLAN["fused affine 256x1x42x42 to 28x28, forward + backward"]
+    assert (target.section, target.floor) == (ACCEPTANCE, 1.5)
+    assert target.step.workload.torch_way is GENERATING and target.step.workload.out_size == (28, 28)
+
+
 @pytest.mark.parametrize("name", ["16x64x56x56", "64x3x224x224"])
 def test_second_derivatives_are_bounded_in_time_and_memory(name: str) -> None:
     target = PLAN[f"{name}, double backward"]
