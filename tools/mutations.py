@@ -387,7 +387,12 @@ MUTATIONS = [
     ),
     Mutation(LAUNCH, "images * blocks_of_image(call, images)", "mapping.blocks", "blocks of several images", "mapping"),
     Mutation(CHUNK, "signs |= offset;", "signs = offset;", "near by the last tap alone", "wide_core"),
-    Mutation(CHUNK, "kTaps > 1 && !any_bit(apart)", "kTaps > 1", "pairs that are apart", "wide_core"),
+    Mutation(CHUNK, ": !any_bit(apart));", ": true);", "pairs that are apart", "wide_core"),
+    Mutation(CHUNK, "located.stride[0] == 1 :", "true :", "pairs that are apart, inside", "wide_core"),
+    Mutation(CHUNK, "result.at[k - 1] + stride", "result.at[0] + stride", "the third tap is the second, inside", "wide_core"),
+    Mutation(STENCIL, "(x < axis.last - kMargin)", "(x <= axis.last - kMargin)", "inside up to the last pixel", "wide_core"),
+    Mutation(STENCIL, "(x > kMargin) &", "(x > kMargin - 1) &", "inside from the pixel before the first", "wide_core"),
+    Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
     Mutation(PLANES, "if (from_first < static", "if (from_first <= static", "a band's end is inclusive", "cpu_lines"),
     Mutation(
         PLANES, "k / 2 * 4 + k % 2 + 2 * half", "k / 2 * 4 + k % 2 * 2 + half", "pairs in another order of lanes", "cpu_lines"

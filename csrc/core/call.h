@@ -86,7 +86,7 @@ struct SampleCall {
   TransformArrays transform;  // whose batch is grid_batch, too
   LocationArray output;       // forward
   LocationArray grad_output;  // backward
-  ImageArray grad_input;      // backward, zeroed by the caller
+  ImageArray grad_input;      // backward; dense, and zeroed by the caller where a backend adds to it
   LocationArray grad_grid;    // backward
 
   // Double backward: tangents of input, grid and fill, each may be absent, and the results, those that are wanted. (A tangent

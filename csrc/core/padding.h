@@ -20,6 +20,7 @@ namespace stn {
 //   position(p, axis)            for those: where the tap at p reads
 //   index(i, axis)               for the others: where the tap reads that was counted on from a padded coordinate's first one
 //   kFill                        what of a location a fill value takes the place of
+//   kLeavesInside                whether a coordinate between the first pixel and the last one is left as it is, to the bit
 //
 // RuntimePadding has the same members and looks the mode up in the axis: for instantiations that the modes would multiply,
 // for axes with paddings of their own, and for fill values (kMayFill).
@@ -53,15 +54,36 @@ STN_HOST_DEVICE value_t clamp_to_image(value_t x, const Axis<scalar_t>& axis, va
 
 /// What the paddings share that have nothing to do with their counted taps.
 struct TapsStay {
+  static constexpr bool kAllInside = false;
   template <typename index_t, typename scalar_t>
   static STN_HOST_DEVICE index_t index(index_t i, const Axis<scalar_t>&) {
     return i;
   }
 };
 
+/// For locations whose taps are all inside the image, if nobody wants to know that of them one by one.
+struct NoPadding : TapsStay {
+  static constexpr bool kMayFill = false;
+  static constexpr bool kAllInside = true;
+
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>&, value_t&) {
+    return x;
+  }
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>&, value_t&) {
+    return x;
+  }
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t position(value_t p, const Axis<scalar_t>&) {
+    return p;
+  }
+};
+
 template <>
 struct Padding<PaddingMode::kZeros> : TapsStay {
   static constexpr bool kMayFill = false;
+  static constexpr bool kLeavesInside = true;
   static constexpr Fill kFill = Fill::kTaps;
   static constexpr Readers kReaders = Readers::kNear;
 
@@ -88,6 +110,7 @@ struct Padding<PaddingMode::kZeros> : TapsStay {
 template <PaddingMode kPadding>
 struct NoOutside : TapsStay {
   static constexpr bool kMayFill = false;
+  static constexpr bool kLeavesInside = false;
 
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
@@ -103,6 +126,7 @@ struct NoOutside : TapsStay {
 
 template <>
 struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
+  static constexpr bool kLeavesInside = true;
   static constexpr Fill kFill = Fill::kCentre;
   static constexpr Readers kReaders = Readers::kNearAndBeyond;
 
@@ -162,6 +186,8 @@ struct Padding<PaddingMode::kCircular> : NoOutside<PaddingMode::kCircular> {
 class RuntimePadding {
  public:
   static constexpr bool kMayFill = true;
+  static constexpr bool kLeavesInside = false;
+  static constexpr bool kAllInside = false;
 
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {

@@ -40,7 +40,11 @@ STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
   }
   STN_UNROLL
   for (int k = 0; k < Interpolate::kTaps; ++k) {
-    taps.inside[k] = (taps.index[k] >= element_t(0)) & (taps.index[k] < static_cast<element_t>(axis.size));
+    if constexpr (Pad::kAllInside) {
+      taps.inside[k] = taps.index[k] == taps.index[k];
+    } else {
+      taps.inside[k] = (taps.index[k] >= element_t(0)) & (taps.index[k] < static_cast<element_t>(axis.size));
+    }
     if constexpr (Pad::kMayFill) {  // a branch on the call, not on data
       if (axis.centre_takes_fill) taps.inside[k] = taps.inside[k] & centre_inside;
     }
@@ -113,6 +117,14 @@ STN_HOST_DEVICE value_t inside_share(const mask_of<value_t> (&inside)[kTaps], co
     sum = sum + select(inside[k], weight[k], scalar_t(0));
   }
   return select(all, broadcast<value_t>(scalar_t(d == 0)), sum);
+}
+
+/// Where an interpolation has all of its taps inside the image, between its first pixel and its last one.
+template <InterpolationMode kMode, typename value_t, typename scalar_t>
+STN_HOST_DEVICE mask_of<value_t> has_all_taps_inside(value_t coordinate, const Axis<scalar_t>& axis) {
+  constexpr scalar_t kMargin = Interpolation<kMode>::kTaps > 2 ? Interpolation<kMode>::kTaps / 2 - 1 : 0;
+  const value_t x = unnormalize(coordinate, axis);
+  return (x > kMargin) & (x < axis.last - kMargin);
 }
 
 /// The tensor product of the taps of axes, which are in grid order (x, y[, z]); x runs fastest.

@@ -80,6 +80,19 @@ STN_HOST bool takes_both_at_once(const SampleCall& call) {
          has_same_planes(call, call.input, call.grad_input);
 }
 
+/// Whether so many elements are more than the caches keep until somebody reads them: lines are then written past these, and
+/// nothing is read from memory to be overwritten. From a few times a core's second cache.
+STN_HOST bool streams(int64_t elements, ScalarType dtype) {
+  constexpr int64_t kKept = int64_t(1) << 22;
+  return elements * element_size(dtype) > kKept;
+}
+STN_HOST bool streams_result(const SampleCall& call) {
+  return streams(call.batch * call.channels * call.locations, call.dtype);
+}
+STN_HOST bool streams_grad_input(const SampleCall& call) {
+  return streams(call.input_batch * call.channels * pixels_of(call), computed_in(call.dtype));
+}
+
 namespace detail {
 
 STN_HOST int64_t scratch_of(const SampleCall& call) {

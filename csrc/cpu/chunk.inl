@@ -13,17 +13,6 @@ namespace {
 /// The most taps that a location has (3-D bicubic), and the most numbers that a tap is weighed by.
 constexpr int kMostTaps = 64, kMostSets = 1 + kMaxDims;
 
-/// Numbers for the locations of a chunk.
-template <typename scalar_t>
-using Row = scalar_t[kChunk];
-
-/// Whole vectors of zeros; an initialiser would be a `rep stos`, which takes longer to start than a row takes.
-template <typename scalar_t>
-STN_HOST void clear(scalar_t* row) {
-  using value_t = vector_of<scalar_t>;
-  for (int i = 0; i < kChunk; i += kLanes<value_t>) store_lanes(&row[i], value_t{});
-}
-
 /// What is true of all taps of a vector of locations.
 enum class Near : uint8_t { kNothing, kInside, kPairs };  // kPairs: and the taps 2k and 2k + 1 are side by side
 
@@ -42,6 +31,7 @@ struct alignas(64) Chunk {
   STN_HOST const Row<scalar_t>& weight(int set, int tap) const { return weights_[set * taps + tap]; }
   /// For who knows taps without loading it again after every store.
   STN_HOST Row<scalar_t>& weight(int set, int tap, int taps_) { return weights_[set * taps_ + tap]; }
+  STN_HOST const Row<scalar_t>& weight(int set, int tap, int taps_) const { return weights_[set * taps_ + tap]; }
 
   /// Adds 1 where any tap is inside.
   void mark_readers(Row<scalar_t>& readers) const {
@@ -110,74 +100,126 @@ STN_HOST void repeat(int count, Body&& body) {
 template <typename offset_t>
 constexpr offset_t kOutside = -(offset_t(1) << (8 * sizeof(offset_t) - 3));
 
-/// Elements to the taps of an axis.
-template <typename offset_t, typename taps_t, int kTaps = std::extent_v<decltype(taps_t::index)>>
+/// Elements to the taps of an axis. kAllInside: one behind the other.
+template <bool kAllInside, typename offset_t, typename taps_t, int kTaps = std::extent_v<decltype(taps_t::index)>>
 STN_HOST auto axis_offsets(const taps_t& taps, offset_t stride) {
   struct {
     decltype(select(taps.inside[0], taps.index[0] * stride, offset_t(0))) at[kTaps];
   } result;
+  result.at[0] = taps.index[0] * stride;
   STN_UNROLL
-  for (int k = 0; k < kTaps; ++k) result.at[k] = select(taps.inside[k], taps.index[k] * stride, kOutside<offset_t>);
+  for (int k = 0; k < kTaps; ++k) {
+    if constexpr (kAllInside) {
+      if (k > 0) result.at[k] = result.at[k - 1] + stride;
+    } else {
+      result.at[k] = select(taps.inside[k], taps.index[k] * stride, kOutside<offset_t>);
+    }
+  }
   return result;
+}
+
+/// What is made of the locations of a tile: their coordinates, an image's axes and strides, and what taps weigh. Copies, which
+/// a chunk's stores can't alias: they stay in registers.
+template <typename geometry_t, typename scalar_t, typename offset_t>
+struct Located {
+  static constexpr int kDims = geometry_t::kDims;
+  const TileOf<kDims, scalar_t>& coordinates;
+  Axis<scalar_t> axes[kDims];
+  offset_t stride[kDims];
+  bool fills;
+
+  Located(const geometry_t& geometry, const TileOf<kDims, scalar_t>& coordinates, const int64_t* axis_stride, bool fills)
+      : coordinates(coordinates), fills(fills) {
+    for (int e = 0; e < kDims; ++e) {
+      axes[e] = geometry.axes[e];
+      stride[e] = static_cast<offset_t>(axis_stride[e]);
+    }
+  }
+
+  template <typename value_t>
+  STN_HOST void load(int i, value_t (&coordinate)[kDims]) const {
+    STN_UNROLL
+    for (int e = 0; e < kDims; ++e) coordinate[e] = load_lanes<value_t>(&coordinates[e][i]);
+  }
+
+  /// Whether the locations of a vector have all their taps inside the image.
+  template <InterpolationMode kMode, typename value_t>
+  STN_HOST bool are_inside(const value_t (&coordinate)[kDims]) const {
+    auto inside = has_all_taps_inside<kMode>(coordinate[0], axes[0]);
+    STN_UNROLL
+    for (int e = 1; e < kDims; ++e) inside = inside & has_all_taps_inside<kMode>(coordinate[e], axes[e]);
+    return !any_bit(inside == 0);
+  }
+};
+
+/// Makes the chunk's i-th locations those at `coordinate`, which are the tile's from `location` on: as many as Lanes has.
+template <typename Pad, InterpolationMode kMode, typename Lanes, typename located_t, typename Weights, typename chunk_t>
+STN_HOST void take_locations(const located_t& located, const typename Lanes::value_t (&coordinate)[located_t::kDims], int i,
+                             int location, const Weights& weigh, chunk_t& chunk) {
+  constexpr int kDims = located_t::kDims;
+  using value_t = typename Lanes::value_t;
+  using index_t = typename Lanes::index_t;
+  using stencil_t = Stencil<kDims, kMode, Pad, Weights::kOrder, value_t, index_t>;
+  constexpr int kTaps = stencil_t::kTaps, kUnrolled = kTaps <= 8 ? kTaps : 0;
+  const stencil_t stencil(coordinate, located.axes);
+  decltype(axis_offsets<Pad::kAllInside>(stencil.axis[0], located.stride[0])) offsets[kDims];
+  STN_UNROLL
+  for (int e = 0; e < kDims; ++e) offsets[e] = axis_offsets<Pad::kAllInside>(stencil.axis[e], located.stride[e]);
+  index_t signs = {}, apart = {}, before = {};
+  repeat<kUnrolled>(kTaps, [&](int tap) __attribute__((always_inline)) {
+    index_t offset = offsets[0].at[stencil_t::digit(tap, 0)];
+    STN_UNROLL
+    for (int e = 1; e < kDims; ++e) offset += offsets[e].at[stencil_t::digit(tap, e)];
+    store_lanes(&chunk.offsets[tap][i], offset);
+    if (!Pad::kAllInside) {
+      signs |= offset;
+      if (tap % 2 == 1) apart |= offset ^ (before + 1);
+      before = offset;
+    }
+    STN_UNROLL
+    for (int set = 0; set < Weights::kSets; ++set) {
+      store_lanes(&chunk.weight(set, tap, kTaps)[i], weigh(stencil, tap, set, location));
+    }
+  });
+  if constexpr (chunk_t::kIsWide) {
+    const bool pairs = kTaps > 1 && (Pad::kAllInside ? located.stride[0] == 1 : !any_bit(apart));
+    const Near inside = pairs ? Near::kPairs : Near::kInside;
+    chunk.near[i / kLanes<value_t>] = !Pad::kAllInside && any_bit(signs < 0) ? Near::kNothing : inside;
+  }
+  if constexpr (Pad::kMayFill) {
+    if (!located.fills) return;
+    STN_UNROLL
+    for (int set = 0; set < Weights::kSets; ++set) {
+      store_lanes(&chunk.fill[set][i], weigh(stencil, FillTap{}, set, location));
+    }
+  }
 }
 
 /// Makes the chunk that of the locations [first, first + count) of a tile: core's arithmetic, as many locations at a time as
 /// Lanes has. weigh(stencil, tap, set, location of the tile) are a tap's numbers. Offsets are those of a plane with these
-/// strides. The coordinate arithmetic is paid once a location and not once a channel.
+/// strides. The coordinate arithmetic is paid once a location and not once a channel, and most of it not at all inside.
 template <typename Pad, InterpolationMode kMode, typename Lanes, typename geometry_t, typename Weights, typename chunk_t>
 void take_chunk(const geometry_t& geometry, const int64_t* axis_stride,
                 const TileOf<geometry_t::kDims, typename chunk_t::scalar_t>& coordinates, int first, int count,
                 const Weights& weigh, bool fills, chunk_t& chunk) {
-  constexpr int kDims = geometry_t::kDims;
   using scalar_t = typename chunk_t::scalar_t;
-  using offset_t = typename chunk_t::offset_t;
   using value_t = typename Lanes::value_t;
-  using stencil_t = Stencil<kDims, kMode, Pad, Weights::kOrder, value_t, typename Lanes::index_t>;
-  constexpr int kTaps = stencil_t::kTaps, kUnrolled = kTaps <= 8 ? kTaps : 0;
-  Axis<scalar_t> axes[kDims];  // copies that the chunk's stores can't alias: they stay in registers
-  offset_t stride[kDims];
-  for (int e = 0; e < kDims; ++e) {
-    axes[e] = geometry.axes[e];
-    stride[e] = static_cast<offset_t>(axis_stride[e]);
-  }
   constexpr int n = kLanes<value_t>, kWhole = kLanes<vector_of<scalar_t>>;
+  constexpr int kTaps = power(Interpolation<kMode>::kTaps, geometry_t::kDims);
+  const Located<geometry_t, scalar_t, typename chunk_t::offset_t> located(geometry, coordinates, axis_stride, fills);
   chunk.taps = kTaps;
   chunk.count = count;
   chunk.whole = (count + kWhole - 1) / kWhole * kWhole;
   for (int i = 0; i < chunk.whole; i += n) {
-    value_t coordinate[kDims];
-    STN_UNROLL
-    for (int e = 0; e < kDims; ++e) coordinate[e] = load_lanes<value_t>(&coordinates[e][first + i]);
-    const stencil_t stencil(coordinate, axes);
-    decltype(axis_offsets(stencil.axis[0], stride[0])) offsets[kDims];
-    STN_UNROLL
-    for (int e = 0; e < kDims; ++e) offsets[e] = axis_offsets(stencil.axis[e], stride[e]);
-    using index_t = typename Lanes::index_t;
-    index_t signs = {}, apart = {}, before = {};
-    repeat<kUnrolled>(kTaps, [&](int tap) __attribute__((always_inline)) {
-      index_t offset = offsets[0].at[stencil_t::digit(tap, 0)];
-      STN_UNROLL
-      for (int e = 1; e < kDims; ++e) offset += offsets[e].at[stencil_t::digit(tap, e)];
-      store_lanes(&chunk.offsets[tap][i], offset);
-      signs |= offset;
-      if (tap % 2 == 1) apart |= offset ^ (before + 1);
-      before = offset;
-      STN_UNROLL
-      for (int set = 0; set < Weights::kSets; ++set) {
-        store_lanes(&chunk.weight(set, tap, kTaps)[i], weigh(stencil, tap, set, first + i));
-      }
-    });
-    if constexpr (chunk_t::kIsWide) {
-      const Near inside = kTaps > 1 && !any_bit(apart) ? Near::kPairs : Near::kInside;
-      chunk.near[i / n] = any_bit(signs < 0) ? Near::kNothing : inside;
-    }
-    if constexpr (Pad::kMayFill) {
-      if (!fills) continue;
-      STN_UNROLL
-      for (int set = 0; set < Weights::kSets; ++set) {
-        store_lanes(&chunk.fill[set][i], weigh(stencil, FillTap{}, set, first + i));
+    value_t coordinate[geometry_t::kDims];
+    located.load(first + i, coordinate);
+    if constexpr (Lanes::kAreMany && Pad::kLeavesInside && kTaps <= 8) {
+      if (located.template are_inside<kMode>(coordinate)) {
+        take_locations<NoPadding, kMode, Lanes>(located, coordinate, i, first + i, weigh, chunk);
+        continue;
       }
     }
+    take_locations<Pad, kMode, Lanes>(located, coordinate, i, first + i, weigh, chunk);
   }
 }
 

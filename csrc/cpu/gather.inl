@@ -90,29 +90,34 @@ void gather_vectors(const chunk_t& chunk, int first, const storage_t* plane, typ
   using scalar_t = typename chunk_t::scalar_t;
   using value_t = vector_of<scalar_t>;
   constexpr int n = kLanes<value_t>;
-  for (int i = 0; i < chunk.count; i += n) {
+  // Copies, which the stores below can't change: they stay in registers.
+  const int taps = kTaps > 0 ? kTaps : chunk.taps, count = chunk.count;
+  scalar_t* to[kSets];
+  for (int set = 0; set < kSets; ++set) to[set] = sum[set];
+  for (int i = 0; i < count; i += n) {
     value_t total[kSets];
     STN_UNROLL
-    for (int set = 0; set < kSets; ++set) total[set] = kAdds ? load_lanes<value_t>(&sum[set][i]) : value_t{};
+    for (int set = 0; set < kSets; ++set) total[set] = kAdds ? load_lanes<value_t>(&to[set][i]) : value_t{};
     const auto add = [&](int tap, value_t pixels) __attribute__((always_inline)) {
       STN_UNROLL
-      for (int set = 0; set < kSets; ++set) total[set] += load_lanes<value_t>(&chunk.weight(first + set, tap)[i]) * pixels;
+      for (int set = 0; set < kSets; ++set)
+        total[set] += load_lanes<value_t>(&chunk.weight(first + set, tap, taps)[i]) * pixels;
     };
     if (chunk.near[i / n] == Near::kPairs) {
-      repeat<kTaps / 2>(chunk.taps / 2, [&](int pair) __attribute__((always_inline)) {
+      repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {
         const auto pixels = load_pairs(plane, &chunk.offsets[2 * pair][i]);
         add(2 * pair, pixels.first);
         add(2 * pair + 1, pixels.second);
       });
     } else if (chunk.near[i / n] == Near::kInside) {
-      repeat<kTaps == 1>(chunk.taps,
+      repeat<kTaps == 1>(taps,
                          [&](int tap) __attribute__((always_inline)) { add(tap, load_pixels(plane, &chunk.offsets[tap][i])); });
     } else {
       STN_ROLL
-      for (int tap = 0; tap < chunk.taps; ++tap) add(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]));
+      for (int tap = 0; tap < taps; ++tap) add(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]));
     }
     STN_UNROLL
-    for (int set = 0; set < kSets; ++set) store_lanes(&sum[set][i], total[set]);
+    for (int set = 0; set < kSets; ++set) store_lanes(&to[set][i], total[set]);
   }
 }
 

@@ -1,5 +1,6 @@
 // Chooses the instruction set and shares the units of work out to threads.
 #include <atomic>
+#include <cstring>
 #include <stdexcept>
 
 #include "choice.h"
@@ -82,6 +83,15 @@ void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_
   }
 }
 
+void clear_grad_input(const SampleCall& call) {
+  const int64_t elements = call.channels * pixels_of(call);
+  const auto bytes = static_cast<size_t>(elements * element_size(computed_in(call.dtype)));
+  parallel_units(call.input_batch, call.input_batch * elements, [&](int64_t begin, int64_t end) {
+    std::memset(static_cast<char*>(call.grad_input.data) + static_cast<size_t>(begin) * bytes, 0,
+                static_cast<size_t>(end - begin) * bytes);
+  });
+}
+
 void gradients(const Kernels::Order& order, SampleCall call, int64_t work) {
   call.threads = torch::stable::get_num_threads();
   if (call.mode == InterpolationMode::kNearest && call.wants_source_gradient() && call.grad_input.data) {
@@ -115,7 +125,10 @@ void grid_sample_backward(const SampleCall& call) { gradients(kernels().first, c
 void grid_sample_double_backward(const SampleCall& call) {
   if (call.grad_grad_output.data) read(kernels().second, call, 2 * work_of(call));
   SampleCall rest = call;
-  if (!call.tangent_grid.data) rest.grad_input = {};  // what is zero there is not added
+  if (!call.tangent_grid.data) {  // it is zeros
+    if (call.grad_input.data) clear_grad_input(call);
+    rest.grad_input = {};
+  }
   if (rest.grad_input.data || rest.wants_source_gradient()) gradients(kernels().second, rest, 2 * work_of(call));
 }
 

@@ -27,11 +27,24 @@ struct Line {
     STN_UNROLL
     for (int v = 0; v < kVectors; ++v) store_lanes(to + v * kVectorLanes, vector[v]);
   }
+  /// Past the caches; `to` is aligned to 64 bytes.
+  STN_HOST void stream(scalar_t* to) const {
+    STN_UNROLL
+    for (int v = 0; v < kVectors; ++v) stream_lanes(to + v * kVectorLanes, vector[v]);
+  }
 
   /// += factor * line
   STN_HOST void add(scalar_t factor, const Line& line) {
     STN_UNROLL
     for (int v = 0; v < kVectors; ++v) vector[v] += factor * line.vector[v];
+  }
+  /// The same, of a line in memory, one vector after the other: two registers do.
+  static STN_HOST void add_in_memory(scalar_t factor, const Line& line, scalar_t* to) {
+    STN_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      scalar_t* at = to + v * kVectorLanes;
+      store_lanes(at, load_lanes<vector_t>(at) + factor * line.vector[v]);
+    }
   }
   /// += a * b, lane by lane
   STN_HOST void add(const Line& a, const Line& b) {
@@ -108,12 +121,17 @@ STN_HOST void transpose(vector_of<scalar_t> (&rows)[Line<scalar_t>::kVectorLanes
   }
 }
 
-/// Rows of `stride` elements, kLine of them and `count` long (whole vectors), to lines that begin `step` elements apart.
+/// Rows of `stride` elements, kLine of them and `count` long (whole vectors), to lines that begin `step` elements apart. What
+/// comes `ahead` elements later in the rows is fetched meanwhile: these are more rows than a machine reads ahead in by itself.
 template <typename scalar_t>
-STN_HOST void transpose_rows(const scalar_t* rows, int64_t stride, int count, scalar_t* lines, int64_t step) {
+STN_HOST void transpose_rows(const scalar_t* rows, int64_t stride, int count, scalar_t* lines, int64_t step, int ahead) {
   using line_t = Line<scalar_t>;
   constexpr int n = line_t::kVectorLanes;
   for (int i = 0; i < count; i += n) {
+    if (i % kLine<scalar_t> == 0) {
+      STN_UNROLL
+      for (int k = 0; k < kLine<scalar_t>; ++k) __builtin_prefetch(rows + k * stride + i + ahead);
+    }
     STN_UNROLL
     for (int v = 0; v < line_t::kVectors; ++v) {
       typename line_t::vector_t square[n];

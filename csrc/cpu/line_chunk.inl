@@ -11,6 +11,10 @@ struct Block {
   int64_t n, c, location;
   int channels, count;
 
+  template <typename scalar_t>
+  STN_HOST int lines() const {
+    return (channels + kLine<scalar_t> - 1) / kLine<scalar_t>;
+  }
   /// What is left of the channels from `channel` on, in one line.
   template <typename scalar_t>
   STN_HOST int in_line(int channel) const {
@@ -18,20 +22,35 @@ struct Block {
   }
 };
 
+/// Calls body(std::integral_constant<int, lines>), of 0 for those that no kernel is unrolled for.
+template <typename Body>
+STN_HOST void with_lines(int lines, Body&& body) {
+  if (lines == 1) {
+    body(std::integral_constant<int, 1>{});
+  } else if (lines == 2) {
+    body(std::integral_constant<int, 2>{});
+  } else if (lines == 4) {
+    body(std::integral_constant<int, 4>{});
+  } else {
+    body(std::integral_constant<int, 0>{});
+  }
+}
+
 /// A line for each location of a chunk.
 template <typename scalar_t>
 struct alignas(64) ChunkLines {
   scalar_t at[kChunk][kLine<scalar_t>];
 };
 
-/// The channels of a reader's fill value as lines; zeros where it has none.
+/// The channels of a reader's fill value as lines; nothing where it has none.
 template <typename scalar_t>
 struct FillLines {
-  alignas(64) scalar_t at[kMostLines][kLine<scalar_t>] = {};
+  alignas(64) scalar_t at[kMostLines][kLine<scalar_t>];
 
   template <typename reader_t>
   FillLines(const reader_t* reader, const Block& block) {
     if (!reader || !reader->fill.data) return;
+    std::memset(at, 0, sizeof at);
     for (int k = 0; k < block.channels; ++k)
       at[k / kLine<scalar_t>][k % kLine<scalar_t>] = reader->fill.at(block.n, block.c + k);
   }
@@ -39,21 +58,11 @@ struct FillLines {
 
 /// body(tap, offset) for the taps of location i that are inside.
 template <int kTaps, typename chunk_t, typename Body>
-STN_HOST void for_each_tap_inside(const chunk_t& chunk, int i, bool all, Body&& body) {
-  if (all) {  // without branches
-    repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) { body(tap, chunk.offsets[tap][i]); });
-  } else {
-    repeat<0>(chunk.taps, [&](int tap) __attribute__((always_inline)) {
-      if (chunk.offsets[tap][i] >= 0) body(tap, chunk.offsets[tap][i]);
-    });
-  }
-}
-
-template <int kTaps, typename chunk_t>
-STN_HOST bool is_inside(const chunk_t& chunk, int i) {
-  auto signs = chunk.offsets[0][i];
-  repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) { signs |= chunk.offsets[tap][i]; });
-  return signs >= 0;
+STN_HOST void for_each_tap_inside(const chunk_t& chunk, int i, Body&& body) {
+  repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) {
+    const auto offset = chunk.offsets[tap][i];
+    if (offset >= 0) body(tap, offset);
+  });
 }
 
 const ImageArray kNoImage;

@@ -28,52 +28,59 @@ struct LineGradients {
     }
     sums_t sums;
     if (kWantsSource) std::memset(sums, 0, sizeof sums[0] * static_cast<size_t>(dims));
+    const int in_lines = block.template lines<scalar_t>();
     if (terms.own) {
       with_taps(terms.own->chunk.taps, [&](auto taps) {
-        add_reader<decltype(taps)::value, kWantsInput>(*terms.own, own, own_image.line_stride, cotangent, sums);
+        with_lines(in_lines, [&](auto lines) {
+          add_reader<decltype(taps)::value, decltype(lines)::value, kWantsInput>(*terms.own, own, own_image.line_stride,
+                                                                                 cotangent, sums);
+        });
       });
     }
     if (terms.other) {
       with_taps(terms.other->chunk.taps, [&](auto taps) {
-        add_reader<decltype(taps)::value, false>(*terms.other, other, other_image.line_stride, cotangent, sums);
+        add_reader<decltype(taps)::value, 0, false>(*terms.other, other, other_image.line_stride, cotangent, sums);
       });
     }
     for (int e = 0; kWantsSource && e < dims; ++e) add_sums(sums[e], block.count, gradient[e]);
   }
 
  private:
-  template <int kTaps, bool kScatters, typename reader_t>
+  /// kLines: of the block, or 0 for any number.
+  template <int kTaps, int kLines, bool kScatters, typename reader_t>
   void add_reader(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
                   sums_t& sums) const {
     const FillLines<scalar_t> fill(&reader, block);
     const auto& chunk = reader.chunk;
-    const int lines = (block.channels + kLine<scalar_t> - 1) / kLine<scalar_t>;
+    // Copies, which the stores below can't change: they stay in registers.
+    const int lines = block.template lines<scalar_t>(), taps = kTaps > 0 ? kTaps : chunk.taps, dims = terms.call.dims;
+    const bool has_image = reader.image.data != nullptr, has_fill = reader.fill.data != nullptr;
+    const int64_t grad_stride = grad_image.line_stride;
+    scalar_t* const grad_data = grad;
     for (int i = 0; i < block.count; ++i) {
-      const bool inside = is_inside<kTaps>(chunk, i);
       line_t dot[kTaps > 0 ? kTaps : kMostTaps], fill_dot = {};  // grad_output times the pixels
-      if (kWantsSource) repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) { dot[tap] = line_t::zeros(); });
-      for (int line = 0; line < lines; ++line) {
-        const line_t g = line_t::load(cotangent[line].at[i]);
-        if (reader.image.data) {
-          for_each_tap_inside<kTaps>(chunk, i, inside, [&](int tap, auto offset) __attribute__((always_inline)) {
-            if constexpr (kScatters) {
-              scalar_t* to = grad + offset + line * grad_image.line_stride;
-              line_t sum = line_t::load(to);
-              sum.add(chunk.weight(0, tap)[i], g);
-              sum.store(to);
-            }
-            if constexpr (kWantsSource) dot[tap].add(g, line_t::load(data + offset + line * stride));
-          });
-        }
-        if (kWantsSource && reader.fill.data) fill_dot.add(g, line_t::load(fill.at[line]));
-      }
-      for (int e = 0; kWantsSource && e < terms.call.dims; ++e) {
-        line_t sum = line_t::load(sums[e].at[i]);
-        for_each_tap_inside<kTaps>(chunk, i, inside, [&](int tap, auto) __attribute__((always_inline)) {
-          sum.add(chunk.weight(kScatters + e, tap)[i], dot[tap]);
+      const auto add_tap = [&](int tap, auto offset) __attribute__((always_inline)) {
+        const scalar_t weight = chunk.weight(0, tap)[i];
+        line_t sum = line_t::zeros();
+        repeat<kLines>(lines, [&](int line) __attribute__((always_inline)) {
+          const line_t g = line_t::load(cotangent[line].at[i]);
+          if constexpr (kScatters) line_t::add_in_memory(weight, g, grad_data + offset + line * grad_stride);
+          if constexpr (kWantsSource) sum.add(g, line_t::load(data + offset + line * stride));
         });
-        const bool fills = reader.fill.data && chunk.fill[kScatters + e][i] != 0;
-        if (fills) sum.add(chunk.fill[kScatters + e][i], fill_dot);
+        dot[tap] = sum;
+      };
+      if (has_image) for_each_tap_inside<kTaps>(chunk, i, add_tap);
+      if constexpr (!kWantsSource) continue;
+      for (int line = 0; has_fill && line < lines; ++line) {
+        fill_dot.add(line_t::load(cotangent[line].at[i]), line_t::load(fill.at[line]));
+      }
+      for (int e = 0; e < dims; ++e) {
+        line_t sum = line_t::load(sums[e].at[i]);
+        const auto add_dot = [&](int tap, auto) __attribute__((always_inline)) {
+          sum.add(chunk.weight(kScatters + e, tap, taps)[i], dot[tap]);
+        };
+        if (has_image) for_each_tap_inside<kTaps>(chunk, i, add_dot);
+        if (has_fill && chunk.fill[kScatters + e][i] != 0) sum.add(chunk.fill[kScatters + e][i], fill_dot);
         sum.store(sums[e].at[i]);
       }
     }
@@ -113,6 +120,7 @@ void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
   using scalar_t = typename terms_t::scalar_t;
   const SampleCall& call = terms.call;
   const LineGroups groups(call);
+  const bool streams = streams_grad_input(call);
   const bool in_place = choose_gradients(call) == Applier::kLines;
   const int lines = in_place ? 0 : groups.lines;  // that are copied at a time
   const int64_t step = int64_t(in_place ? kMostLines : lines) * kLine<scalar_t>, entries = call.dims * call.locations;
@@ -125,6 +133,9 @@ void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
   if (kWantsSource && !has_parts) all.reset(entries / kLine<scalar_t> + 1);
   for (int64_t number = begin; number < end; ++number) {
     const auto [n, first_channel, last_channel] = groups.at(number);
+    if (kWantsInput && in_place) {
+      clear_image<scalar_t>(call, call.grad_input, n, first_channel, last_channel, 0, call.size[call.dims - 1]);
+    }
     scalar_t* sums = has_parts ? static_cast<scalar_t*>(call.scratch) + number * entries : all.line(0);
     if (kWantsSource) std::memset(sums, 0, static_cast<size_t>(entries) * sizeof(scalar_t));
     for (int64_t c = first_channel; c < last_channel; c += step) {
@@ -143,7 +154,7 @@ void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
               .add(gradient);
         }
       }
-      grad.end_sum(n, c, channels);
+      grad.end_sum(n, c, channels, streams);
     }
     if (!kWantsSource || has_parts) continue;
     const int64_t tiles = LocationUnits(call.locations, 1).count;

@@ -10,22 +10,27 @@ template <bool kSecond>
 void line_read_kernel(const SampleCall& call, int64_t begin, int64_t end) {
   const LocationArray& result = kSecond ? call.grad_grad_output : call.output;
   with_read_terms<false, kSecond>(call, [&](auto& terms) {
-    if (choose_read(call) == Applier::kLines) return read_lines_in_place(terms, result, begin, end);
-    read_packed_lines(terms, result, begin, end);
+    if (choose_read(call) == Applier::kLines) {
+      read_lines_in_place(terms, result, begin, end);
+    } else {
+      read_packed_lines(terms, result, begin, end);
+    }
   });
+  stream_fence();
 }
 
 template <bool kSecond>
 void line_gradients_kernel(const SampleCall& call, int64_t begin, int64_t end) {
   if (!call.wants_source_gradient()) {
-    return with_gradient_terms<false, kSecond, true, false>(
-        call, [&](auto& terms) { line_gradients<true, false>(terms, begin, end); });
+    with_gradient_terms<false, kSecond, true, false>(call,
+                                                     [&](auto& terms) { line_gradients<true, false>(terms, begin, end); });
+  } else if (!call.grad_input.data) {
+    with_gradient_terms<false, kSecond, false, true>(call,
+                                                     [&](auto& terms) { line_gradients<false, true>(terms, begin, end); });
+  } else {
+    with_gradient_terms<false, kSecond, true, true>(call, [&](auto& terms) { line_gradients<true, true>(terms, begin, end); });
   }
-  if (!call.grad_input.data) {
-    return with_gradient_terms<false, kSecond, false, true>(
-        call, [&](auto& terms) { line_gradients<false, true>(terms, begin, end); });
-  }
-  with_gradient_terms<false, kSecond, true, true>(call, [&](auto& terms) { line_gradients<true, true>(terms, begin, end); });
+  stream_fence();
 }
 
 void sum_line_groups_kernel(const SampleCall& call, int64_t begin, int64_t end) {

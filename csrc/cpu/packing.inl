@@ -30,7 +30,7 @@ class Scratch {
 };
 
 /// Rows that are turned into lines, or made of them, at a time.
-constexpr int kRun = 64;
+constexpr int kRun = kChunk;
 
 /// `count` elements (kRun at most) of `channels` channels to lines; what a line has beyond them is zeros.
 template <typename scalar_t>
@@ -47,36 +47,38 @@ void rows_to_lines(const Rows& rows, int channels, int count, scalar_t* lines, i
   int done = 0;
   if (rows.is_plain() && channels == kLength && rows.stride == 1) {
     done = count / n * n;
-    transpose_rows(rows.row<const scalar_t>(0), rows.channel_stride, done, lines, step);
+    transpose_rows(rows.row<const scalar_t>(0), rows.channel_stride, done, lines, step, kRun);
   }
   if (done == count) return;
-  alignas(64) scalar_t copies[kLength][kRun] = {};
+  alignas(64) scalar_t copies[kLength][kRun];
+  for (int k = 0; k < kLength; ++k) clear(copies[k]);
   for (int k = 0; k < channels; ++k) load_row(rows.from(0, done), k, count - done, copies[k]);
   const int whole = (count - done + n - 1) / n * n;
   alignas(64) scalar_t turned[kRun * kLength];
-  transpose_rows(copies[0], kRun, whole, turned, kLength);
+  transpose_rows(copies[0], kRun, whole, turned, kLength, 0);
   for (int i = 0; i < count - done; ++i) Line<scalar_t>::load(turned + i * kLength).store(lines + (done + i) * step);
 }
 
-/// ... and back.
+/// ... and back, past the caches if `streams`.
 template <typename scalar_t>
-void lines_to_rows(const scalar_t* lines, int64_t step, int count, const Rows& rows, int channels) {
+void lines_to_rows(const scalar_t* lines, int64_t step, int count, const Rows& rows, int channels, bool streams) {
   constexpr int kLength = kLine<scalar_t>, n = Line<scalar_t>::kVectorLanes;
   if (rows.channel_stride == 1) {
     return with_storage<scalar_t>(rows.dtype, [&](auto zero) {
       for (int i = 0; i < count; ++i) copy_out(lines + i * step, channels, rows.row<decltype(zero)>(0) + i * rows.stride, 1);
     });
   }
-  int done = 0;
-  if (rows.is_plain() && channels == kLength && rows.stride == 1) {
-    done = count / n * n;
-    transpose_lines(lines, step, done, rows.row<scalar_t>(0), rows.channel_stride);
+  if (!streams && rows.is_plain() && channels == kLength && rows.stride == 1 && count == kRun) {
+    return transpose_lines(lines, step, count, rows.row<scalar_t>(0), rows.channel_stride);
   }
-  if (done == count) return;
-  alignas(64) scalar_t gathered[kRun * kLength] = {}, turned[kLength][kRun];
-  for (int i = 0; i < count - done; ++i) Line<scalar_t>::load(lines + (done + i) * step).store(gathered + i * kLength);
-  transpose_lines(gathered, kLength, (count - done + n - 1) / n * n, turned[0], kRun);
-  for (int k = 0; k < channels; ++k) store_row(turned[k], rows.from(0, done), k, count - done);
+  alignas(64) scalar_t turned[kLength][kRun], last[n * kLength];
+  const int whole = count / n * n;
+  transpose_lines(lines, step, whole, turned[0], kRun);
+  if (whole < count) {
+    for (int i = 0; i < n; ++i) Line<scalar_t>::load(lines + std::min(whole + i, count - 1) * step).store(last + i * kLength);
+    transpose_lines(last, kLength, n, &turned[0][whole], kRun);
+  }
+  for (int k = 0; k < channels; ++k) streams ? stream_row(turned[k], rows, k, count) : store_row(turned[k], rows, k, count);
 }
 
 /// An image whose pixels are lines: the channels from c on of image n, a line of them after the other.
@@ -109,17 +111,17 @@ class LineImage {
     return scratch_.line(0);
   }
 
-  /// ... as zeros, or where they are added to in place.
+  /// ... as zeros, or where they are added to in place, and are zeros already.
   scalar_t* begin_sum(int64_t n, int64_t c, int channels) {
     if (!is_copy_ || !image_.data) return plane(n, c);
     const int64_t lines = (channels + kLine<scalar_t> - 1) / kLine<scalar_t>;
     std::memset(scratch_.line(0), 0, static_cast<size_t>(lines * line_stride) * sizeof(scalar_t));
     return scratch_.line(0);
   }
-  void end_sum(int64_t n, int64_t c, int channels) {
+  void end_sum(int64_t n, int64_t c, int channels, bool streams) {
     if (!is_copy_ || !image_.data) return;
-    for_each_run(n, c, channels, [](const Rows& rows, int some, int count, const scalar_t* lines) {
-      lines_to_rows(lines, kLine<scalar_t>, count, rows, some);
+    for_each_run(n, c, channels, [streams](const Rows& rows, int some, int count, const scalar_t* lines) {
+      lines_to_rows(lines, kLine<scalar_t>, count, rows, some, streams);
     });
   }
 

@@ -155,12 +155,12 @@ void chunk_ranges(terms_t& terms, int64_t begin, int64_t end) {
   }
 }
 
-/// Adds to grad_input alone. InputUnits; after chunk_ranges where there are bands.
+/// Writes grad_input alone. InputUnits; after chunk_ranges where there are bands.
 template <typename terms_t>
 void input_gradient(terms_t& terms, int64_t begin, int64_t end) {
+  using scalar_t = typename terms_t::scalar_t;
   using offset_t = typename terms_t::offset_t;
   constexpr auto kEnd = std::numeric_limits<offset_t>::max();
-  if (!terms.own) return;
   const SampleCall& call = terms.call;
   PlaneGradients<terms_t, true, false> gradients(terms);
   const InputUnits units(call);
@@ -168,6 +168,8 @@ void input_gradient(terms_t& terms, int64_t begin, int64_t end) {
   const int64_t row_stride = call.grad_input.axis_stride[call.dims - 1];
   for (int64_t number = begin; number < end; ++number) {
     const InputUnits::Unit unit = units.at(number);
+    clear_image<scalar_t>(call, call.grad_input, unit.n, unit.first_channel, unit.last_channel, unit.first_row, unit.last_row);
+    if (!terms.own) continue;
     const auto first = static_cast<offset_t>(unit.first_row * row_stride);
     const auto last = unit.last_row == units.rows ? kEnd : static_cast<offset_t>(unit.last_row * row_stride);
     for (int64_t n = unit.n; n < call.batch; n += call.input_batch) {  // the images that read this one
@@ -189,6 +191,9 @@ void both_gradients(terms_t& terms, int64_t begin, int64_t end) {
   const LocationUnits units(call.locations, call.batch);
   for (int64_t unit = begin * units.tiles; unit < end * units.tiles; ++unit) {
     const auto [n, location, count] = units.at(unit);
+    if (location == 0) {
+      clear_image<typename terms_t::scalar_t>(call, call.grad_input, n, 0, call.channels, 0, call.size[call.dims - 1]);
+    }
     gradients.begin();
     terms.go_to(n, location, count);
     gradients.add_all(n, location, count);

@@ -6,6 +6,17 @@
 
 namespace stn::cpu {
 
+/// Numbers for the locations of a chunk.
+template <typename scalar_t>
+using Row = scalar_t[kChunk];
+
+/// Whole vectors of zeros; an initialiser would be a `rep stos`, which takes longer to start than a row takes.
+template <typename scalar_t>
+STN_HOST void clear(scalar_t* row) {
+  using value_t = vector_of<scalar_t>;
+  for (int i = 0; i < kChunk; i += kLanes<value_t>) store_lanes(&row[i], value_t{});
+}
+
 // Elements in memory, whose type is known at run time. Kernels are compiled for what they compute in, float or double; what
 // is stored is looked up once for many elements, here.
 
@@ -53,6 +64,27 @@ STN_HOST Rows rows_of(const LocationArray& array, ScalarType dtype, int64_t n, i
   return Rows{data, stored, array.component_stride, array.location_stride}.from(c, location);
 }
 
+/// Zeros for channels [first_channel, last_channel) of image n, and indices [first_row, last_row) of its slowest axis. Of a
+/// dense array of either memory format, whose strides are those of its sizes (an axis of one index may have any in the call).
+template <typename scalar_t>
+STN_HOST void clear_image(const SampleCall& call, const ImageArray& image, int64_t n, int64_t first_channel,
+                          int64_t last_channel, int64_t first_row, int64_t last_row) {
+  const int64_t pixels = pixels_of(call), row = pixels / call.size[call.dims - 1];
+  scalar_t* from = static_cast<scalar_t*>(image.data) + n * call.channels * pixels;
+  const auto clear_some = [&](int64_t offset, int64_t count) {
+    std::memset(from + offset, 0, static_cast<size_t>(count) * sizeof(scalar_t));
+  };
+  const int64_t channels = last_channel - first_channel;
+  if (image.channel_stride != 1 || call.channels == 1) {
+    for (int64_t c = first_channel; c < last_channel; ++c)
+      clear_some(c * pixels + first_row * row, (last_row - first_row) * row);
+  } else if (channels == call.channels) {
+    clear_some(first_row * row * channels, (last_row - first_row) * row * channels);
+  } else {
+    for (int64_t at = first_row * row; at < last_row * row; ++at) clear_some(at * call.channels + first_channel, channels);
+  }
+}
+
 /// 16-bit floats, one in each lane.
 template <typename storage_t>
 STN_HOST FloatVector widen_lanes(Int32Vector bits) {
@@ -95,6 +127,18 @@ STN_HOST void load_row(const Rows& rows, int channel, int count, scalar_t* to) {
 template <typename scalar_t>
 STN_HOST void store_row(const scalar_t* from, const Rows& rows, int channel, int count) {
   with_storage<scalar_t>(rows.dtype, [&](auto zero) { copy_out(from, count, rows.row<decltype(zero)>(channel), rows.stride); });
+}
+
+/// ... past the caches, where it can be: whole lines of memory only, or each half of one would be written by itself.
+template <typename scalar_t>
+STN_HOST void stream_row(const scalar_t* from, const Rows& rows, int channel, int count) {
+  using vector_t = vector_of<scalar_t>;
+  const auto bytes = static_cast<uintptr_t>(count) * sizeof(scalar_t);
+  scalar_t* to = rows.row<scalar_t>(channel);
+  if (!rows.is_plain() || rows.stride != 1 || (bytes | reinterpret_cast<uintptr_t>(to)) % 64 != 0) {
+    return store_row(from, rows, channel, count);
+  }
+  for (int i = 0; i < count; i += kLanes<vector_t>) stream_lanes(to + i, load_lanes<vector_t>(from + i));
 }
 
 }  // namespace stn::cpu

@@ -159,6 +159,27 @@ STN_HOST_DEVICE void store_lanes(element_t* to, value_t value) {
   std::memcpy(to, &value, sizeof value);
 }
 
+/// store_lanes past the caches; `to` is aligned to whole vectors. Others may read it after stream_fence().
+template <typename value_t, typename element_t>
+STN_HOST void stream_lanes(element_t* to, value_t value) {
+  static_assert(sizeof(value_t) == STN_VECTOR_BYTES, "not a vector of the machine");
+#if STN_VECTOR_BYTES == 32
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)value);
+#elif STN_VECTOR_BYTES == 64
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)value);
+#elif defined(__SSE2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)value);
+#else
+  store_lanes(to, value);
+#endif
+}
+
+STN_HOST void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 template <typename value_t, typename element_t>
 STN_HOST value_t load_lanes(const element_t* from) {
   static_assert(sizeof(value_t) % sizeof(element_t) == 0, "lanes and elements differ in width");

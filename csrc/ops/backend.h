@@ -11,6 +11,7 @@
 namespace stn::ops {
 
 struct CpuBackend {
+  static constexpr bool kAddsToGradInput = false;  // zeros are due where the kernels don't write all of it
   explicit CpuBackend(const Tensor&) {}
   void grid_sample(const SampleCall& call) { cpu::grid_sample(call); }
   void grid_sample_backward(const SampleCall& call, bool /*deterministic: always*/) { cpu::grid_sample_backward(call); }
@@ -30,6 +31,7 @@ struct CpuBackend {
 /// The launchers of csrc/cuda, on a stream.
 class CudaLaunchers {
  public:
+  static constexpr bool kAddsToGradInput = true;
   explicit CudaLaunchers(void* stream) : stream_(stream) {}
   void grid_sample(const SampleCall& call) { check(cuda::grid_sample(call, stream_)); }
   void grid_sample_backward(const SampleCall& call, bool deterministic) {

@@ -39,7 +39,8 @@ Gradients grid_sample_backward(const Tensor& grad_output, const Tensor& input, c
   check_value(fill_value || !output_mask[2], op, ": expected output_mask[2] to be False without a fill_value");
   Backend backend(input);
   const bool empty = grad_output.numel() == 0;
-  SampleGradients gradients(call, input, grid, options, output_mask[0], output_mask[1], output_mask[2], empty);
+  SampleGradients gradients(call, input, grid, options, output_mask[0], output_mask[1], output_mask[2], empty,
+                            Backend::kAddsToGradInput);
   if (!empty) {
     SampleArguments arguments(call, input, grid, options);
     call.grad_output = arguments.output(grad_output, input);
@@ -85,7 +86,8 @@ SecondGradients grid_sample_double_backward(OptionalTensor t_input, OptionalTens
     grad_grad_output = allocate(input, returned, output, empty, memory_format_of(input, grid.dim()));
     call.grad_grad_output = output_array(grad_grad_output, grad_grad_output.mutable_data_ptr(), input.scalar_type());
   }
-  SampleGradients gradients(call, input, grid, options, output_mask[1], output_mask[2], output_mask[3], empty);
+  SampleGradients gradients(call, input, grid, options, output_mask[1], output_mask[2], output_mask[3], empty,
+                            Backend::kAddsToGradInput);
   if (!empty) {
     SampleArguments arguments(call, input, grid, options);
     if (t_grid) call.tangent_grid = arguments.grid(*t_grid);

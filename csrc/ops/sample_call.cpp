@@ -120,10 +120,11 @@ LocationArray SampleArguments::grid(const Tensor& tensor) {
 
 SampleGradients::SampleGradients(SampleCall& call, const Tensor& input_argument, const Tensor& source_argument,
                                  const SampleOptions& options, bool wants_input, bool wants_grid, bool wants_fill,
-                                 bool no_locations) {
+                                 bool no_locations, bool zero_input) {
   const DType computed = accumulate_dtype(input_argument.scalar_type());
   if (wants_input) {
-    input = allocate(input_argument, computed, sizes_of(input_argument), true, memory_format_of(input_argument));
+    input = allocate(input_argument, computed, sizes_of(input_argument), no_locations || zero_input,
+                     memory_format_of(input_argument));
     call.grad_input = image_array(input, input.mutable_data_ptr());
   }
   if (wants_grid) {

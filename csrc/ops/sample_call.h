@@ -46,8 +46,9 @@ class SampleArguments {
 struct SampleGradients {
   Tensor input, grid, fill;
 
+  /// `zero_input`: grad_input is zeroed, which it is in any case where there are no locations.
   SampleGradients(SampleCall& call, const Tensor& input, const Tensor& source, const SampleOptions& options, bool wants_input,
-                  bool wants_grid, bool wants_fill, bool no_locations);
+                  bool wants_grid, bool wants_fill, bool no_locations, bool zero_input);
   void round_to(const Tensor& input_argument, const Tensor& source_argument);
 };
 

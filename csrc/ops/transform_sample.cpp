@@ -60,7 +60,8 @@ Gradients transform_sample_backward(const Tensor& grad_output, const Tensor& inp
   check_value(fill_value || !output_mask[2], op, ": expected output_mask[2] to be False without a fill_value");
   Backend backend(input);
   const bool empty = grad_output.numel() == 0;
-  SampleGradients gradients(call, input, parameters, options, output_mask[0], output_mask[1], output_mask[2], empty);
+  SampleGradients gradients(call, input, parameters, options, output_mask[0], output_mask[1], output_mask[2], empty,
+                            Backend::kAddsToGradInput);
   if (!empty) {
     SampleArguments arguments(call, input, parameters, options);
     call.grad_output = arguments.output(grad_output, input);

@@ -229,6 +229,22 @@ void check_scratch() {
 }
 
 /// Nothing else is looked at: not where data is, nor the threads, nor the rest of what is wanted.
+void check_streams() {
+  const int64_t kept = int64_t(1) << 20;  // floats in 4 MiB
+  SampleCall call = backward_of(call_of(16));
+  call.batch = call.input_batch = 1;
+  call.locations = kept / 16;
+  CHECK(!streams_result(call), "4 MiB of output");
+  call.locations += 1;
+  CHECK(streams_result(call), "a location more");
+  call.dtype = ScalarType::kHalf;
+  CHECK(!streams_result(call), "half of it");
+  call.size[0] = 256, call.size[1] = 256;
+  CHECK(!streams_grad_input(call), "4 MiB of grad_input, which isn't of 16 bits");
+  call.size[1] = 257;
+  CHECK(streams_grad_input(call), "a row more");
+}
+
 void check_nothing_else() {
   alignas(64) static char elsewhere[65];
   for (const Layout layout : {Layout::kContiguous, Layout::kChannelsLast}) {
@@ -254,6 +270,7 @@ int main() {
   check_modes();
   check_both_at_once();
   check_scratch();
+  check_streams();
   check_nothing_else();
   std::printf("%ld checks passed\n", long(checks_done));
   return 0;

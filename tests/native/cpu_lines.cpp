@@ -57,7 +57,7 @@ void check_transposition(Random& random) {
     const scalar_t mark = 77777;
     std::vector<scalar_t> from(kLength * stride), lines(count * step, mark), back(from.size(), mark);
     for (scalar_t& x : from) x = any_number<scalar_t>(random);
-    transpose_rows(from.data(), stride, count, lines.data(), step);
+    transpose_rows(from.data(), stride, count, lines.data(), step, 0);
     transpose_lines(lines.data(), step, count, back.data(), stride);
     for (int i = 0; i < count; ++i) {
       for (int k = 0; k < step; ++k) {
@@ -80,19 +80,22 @@ struct Apart {
 };
 
 template <typename storage_t>
-void check_packing(Random& random, int channels, int count, const Apart& apart) {
+void check_packing(Random& random, int channels, int count, const Apart& apart, bool streams) {
   using scalar_t = accumulate_t<storage_t>;
   constexpr int kLength = kLine<scalar_t>;
   const scalar_t mark = 77;
   const int64_t step = kLength * (1 + random.below(2));
   const int64_t elements = (channels - 1) * apart.channel_stride + (count - 1) * apart.stride + 1;
-  std::vector<storage_t> from(elements), to(elements, narrow<storage_t>(mark));  // nothing beyond it may be touched
+  // Nothing beyond `to` may be touched. It is aligned as torch's memory is, which streaming wants.
+  std::vector<storage_t> from(elements), memory(elements + 64 / sizeof(storage_t), narrow<storage_t>(mark));
+  storage_t* to = memory.data();
+  while (reinterpret_cast<uintptr_t>(to) % 64 != 0) ++to;
   for (storage_t& x : from) x = any_pixel<storage_t>(random);
-  const auto rows_at = [&](std::vector<storage_t>& data) {
-    return Rows{reinterpret_cast<char*>(data.data()), kTypeOf<storage_t>, apart.channel_stride, apart.stride};
+  const auto rows_at = [&](storage_t* data) {
+    return Rows{reinterpret_cast<char*>(data), kTypeOf<storage_t>, apart.channel_stride, apart.stride};
   };
   std::vector<scalar_t> lines((count - 1) * step + kLength, mark);
-  rows_to_lines(rows_at(from), channels, count, lines.data(), step);
+  rows_to_lines(rows_at(from.data()), channels, count, lines.data(), step);
   for (int64_t at = 0; at < int64_t(lines.size()); ++at) {
     const int64_t i = at / step, k = at % step;
     const scalar_t pixel = k < channels ? widen(from[k * apart.channel_stride + i * apart.stride]) : scalar_t(0);
@@ -100,7 +103,8 @@ void check_packing(Random& random, int channels, int count, const Apart& apart) 
     CHECK(same(lines[at], expected), "channel %ld of line %ld, of %d and %d: %g, not %g", long(k), long(i), channels, count,
           double(lines[at]), double(expected));
   }
-  lines_to_rows(lines.data(), step, count, rows_at(to), channels);
+  lines_to_rows(lines.data(), step, count, rows_at(to), channels, streams);
+  stream_fence();
   std::vector<storage_t> expected(elements, narrow<storage_t>(mark));
   for (int k = 0; k < channels; ++k) {
     for (int i = 0; i < count; ++i) {
@@ -119,10 +123,13 @@ void check_packing(Random& random) {
   constexpr int kLength = kLine<accumulate_t<storage_t>>;
   for (int count = 1; count <= kRun; ++count) {
     for (int channels = 1; channels <= kLength; ++channels) {
-      check_packing<storage_t>(random, channels, count, {1, count + random.below(3)});        // contiguous
-      check_packing<storage_t>(random, channels, count, {2, 2 * count + 1});                  // every second one
-      check_packing<storage_t>(random, channels, count, {channels + random.below(20), 1});    // channels last
-      check_packing<storage_t>(random, channels, count, {count == 1 ? 1 : channels * 3, 3});  // and every third of them
+      for (const bool streams : {false, true}) {
+        check_packing<storage_t>(random, channels, count, {1, count + random.below(3)}, streams);        // contiguous
+        check_packing<storage_t>(random, channels, count, {1, (count + 15) / 16 * 16}, streams);         // and aligned
+        check_packing<storage_t>(random, channels, count, {2, 2 * count + 1}, streams);                  // every second one
+        check_packing<storage_t>(random, channels, count, {channels + random.below(20), 1}, streams);    // channels last
+        check_packing<storage_t>(random, channels, count, {count == 1 ? 1 : channels * 3, 3}, streams);  // every third of them
+      }
     }
   }
 }
