@@ -1,4 +1,4 @@
-"""Holds the CPU kernels' speed against torch eager to floors, after asserting that results are right.
+"""Holds the CPU kernels' speed against torch eager, and in some rows compiled, to floors; results are asserted right before.
 
     python benchmarks/bench_cpu.py [--only REGEX] [--instruction-set NAME] [--default-malloc] [--output DIR]
 

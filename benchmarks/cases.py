@@ -114,11 +114,18 @@ def _generating(sampler: Sampler) -> Sampler:
     return generated
 
 
+def _compiling(sampler: Sampler) -> Sampler:
+    """torch's alone: what judges both is itself. Programs of rows before are forgotten, or a row were the one too many."""
+    if sampler is not F.grid_sample:
+        return sampler
+    torch._dynamo.reset()
+    return torch.compile(sampler, dynamic=False)
+
+
 THE_SAME_CALL = TorchWay("", lambda sampler: sampler)
 CASTING = TorchWay("cast the image up, sample, cast down", _casting)
 EXPANDING = TorchWay("expand the one to all", _expanding)
-
-
+COMPILING = TorchWay("torch.compile of the same call", _compiling)
 GENERATING = TorchWay("affine_grid, then grid_sample", _generating)
 
 

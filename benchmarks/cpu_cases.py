@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from benchmarks import passes
-from benchmarks.cases import GENERATING, Call, Pattern, Sampler, Tensors, Workload, scattered
+from benchmarks.cases import COMPILING, GENERATING, Call, Pattern, Sampler, Tensors, Workload, scattered
 from benchmarks.passes import Build, Step
 
-ACCEPTANCE, SWEEP, THREADS, OVERHEAD = SECTIONS = (
-    "Acceptance", "Sweep", "Two threads beside one, of one image", "Call overhead")
+ACCEPTANCE, SWEEP, COMPILED, THREADS, OVERHEAD = SECTIONS = (
+    "Acceptance", "Sweep", "Beside torch.compile", "Two threads beside one, of one image", "Call overhead")
 TITLES = {
     ACCEPTANCE: "floors are what the kernels were designed for",
     SWEEP: "never slower than torch, where torch takes long enough to tell",
+    COMPILED: "torch's call compiled by inductor, with the compilation not counted",
     THREADS: "stn_cuda alone, wall clock: the ratio is one thread's time / two threads'",
     OVERHEAD: "a few locations: no arithmetic to speak of",
 }
@@ -124,6 +125,10 @@ def last(workload: Workload) -> Workload:
     return replace(workload, name=f"{workload.name}, channels_last", channels_last=True)
 
 
+def compiled(workload: Workload) -> Workload:
+    return replace(workload, name=f"{workload.name}, torch.compile", torch_way=COMPILING)
+
+
 FLOORS: tuple[tuple[Workload, float, float], ...] = (  # of forward and backward
     (DIGITS, 1.3, 1.3),
     (PHOTOS, 1.5, 1.45),
@@ -162,8 +167,10 @@ def plan() -> list[Target]:
         for workload in (FEATURES, PHOTOS)]
     sweep = [Target(SWEEP, Step(workload, name, build), SWEEP_FLOOR, SWEEP_FROM_SECONDS)
              for workload in swept() for name, build in BOTH.items()]
+    beside_compiled = [Target(COMPILED, Step(compiled(workload), name, build), SWEEP_FLOOR)
+                       for workload in (DIGITS, image("4x3x112x112", 4, 3, 112, 112), FEATURES) for name, build in BOTH.items()]
     both = "forward + backward", passes.forward_and_backward
     chain = [Target(ACCEPTANCE, Step(DISTORTED_DIGITS, *both), DISTORTED_DIGITS_FLOOR)]
     threads = [Target(THREADS, Step(workload, *both), THREADS_FLOOR) for workload in (FRAME, VOLUME)]
     overhead = [Target(OVERHEAD, Step(TINY, *what)) for what in (("forward", passes.forward), both)]
-    return [*acceptance, *chain, *second, *sweep, *threads, *overhead]
+    return [*acceptance, *chain, *second, *sweep, *beside_compiled, *threads, *overhead]

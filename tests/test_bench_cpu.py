@@ -20,8 +20,8 @@ import stn_cuda
 
 pytest.importorskip("tqdm", reason="the benchmark shows its progress with tqdm")
 from benchmarks import bench_cpu, cpu_cases, cpu_report, passes
-from benchmarks.cases import GENERATING, KINK_DISTANCE
-from benchmarks.cpu_cases import ACCEPTANCE, OVERHEAD, SWEEP, THREADS, Target
+from benchmarks.cases import COMPILING, GENERATING, KINK_DISTANCE
+from benchmarks.cpu_cases import ACCEPTANCE, COMPILED, OVERHEAD, SWEEP, THREADS, Target
 from benchmarks.cpu_report import BELOW, MET, REPORTED, Row
 from benchmarks.report import NOT_MEASURED, WRONG
 
@@ -66,6 +66,13 @@ def test_the_chain_of_the_distorted_digits_is_there() -> None:
     target = PLAN["fused affine 256x1x42x42 to 28x28, forward + backward"]
     assert (target.section, target.floor) == (ACCEPTANCE, 1.5)
     assert target.step.workload.torch_way is GENERATING and target.step.workload.out_size == (28, 28)
+
+
+def test_rows_beside_torch_compile_compile_torchs_side_alone() -> None:
+    rows = [target for target in PLAN.values() if target.section == COMPILED]
+    assert len(rows) == 6 and all(row.floor == 1.0 and row.step.workload.torch_way is COMPILING for row in rows)
+    assert COMPILING.adapt(stn_cuda.reference.grid_sample) is stn_cuda.reference.grid_sample
+    assert COMPILING.adapt(F.grid_sample) is not F.grid_sample
 
 
 @pytest.mark.parametrize("name", ["16x64x56x56", "64x3x224x224"])
