@@ -16,11 +16,11 @@ void check_value(bool condition, const parts_t&... message) {
 /// The value of an enum whose list of modes.h is `list`.
 template <typename enum_t, size_t kCount>
 enum_t check_mode(const Named<enum_t> (&list)[kCount], int64_t value, const char* op, const char* argument) {
-  std::string known;
   for (const auto& entry : list) {
     if (static_cast<int64_t>(entry.value) == value) return entry.value;
-    known += join(known.empty() ? "" : ", ", static_cast<int>(entry.value), " (", entry.name, ")");
   }
+  std::string known;
+  for (const auto& entry : list) known += join(known.empty() ? "" : ", ", static_cast<int>(entry.value), " (", entry.name, ")");
   throw std::invalid_argument(join(op, ": expected ", argument, " to be one of ", known, ", got ", value));
 }
 
@@ -44,15 +44,19 @@ inline ScalarType check_dtype(const Tensor& tensor, const char* op, const char* 
   }
 }
 
-/// `tensor` has these sizes and this dtype, and the device of `like`.
-inline void check_like(const Tensor& tensor, const Sizes& sizes, DType dtype, const Tensor& like, const char* op,
-                       const char* argument) {
-  check_defined(tensor, op, argument);
-  check_value(sizes_of(tensor) == sizes, op, ": expected ", argument, " of shape ", text_of(sizes), ", got ",
-              text_of(sizes_of(tensor)));
+/// `tensor` has this dtype, and the device of `like`.
+inline void check_kind(const Tensor& tensor, DType dtype, const Tensor& like, const char* op, const char* argument) {
   check_value(tensor.scalar_type() == dtype, op, ": expected ", argument, " of dtype ", torch::headeronly::toString(dtype),
               ", got ", torch::headeronly::toString(tensor.scalar_type()));
   check_value(tensor.device() == like.device(), op, ": expected ", argument, " on the device of the other arguments");
+}
+
+/// ... and these sizes.
+inline void check_like(const Tensor& tensor, const Sizes& sizes, DType dtype, const Tensor& like, const char* op,
+                       const char* argument) {
+  check_defined(tensor, op, argument);
+  check_value(sizes_of(tensor) == sizes, op, ": expected ", argument, " of shape ", text_of(sizes), ", got ", text_of(tensor));
+  check_kind(tensor, dtype, like, op, argument);
 }
 
 }  // namespace stn::ops

@@ -11,16 +11,15 @@ void check_input(const Tensor& input, const char* op) {
   check_defined(input, op, "input");
   const int64_t dims = input.dim() - 2;
   check_value(dims >= 1 && dims <= kMaxDims, op, ": expected input of shape [N, C, W], [N, C, H, W] or [N, C, D, H, W], got ",
-              text_of(sizes_of(input)));
+              text_of(input));
   for (int64_t dim = 2; dim < dims + 2; ++dim) {
-    check_value(input.size(dim) > 0, op, ": expected input with non-empty spatial dimensions, got ", text_of(sizes_of(input)));
+    check_value(input.size(dim) > 0, op, ": expected input with non-empty spatial dimensions, got ", text_of(input));
   }
 }
 
 void check_fill(const SampleCall& call, const Tensor& input, const Tensor& fill_value, const char* op) {
   check_value(fill_value.dim() == 2 && (fill_value.size(0) == call.batch || fill_value.size(0) == 1), op,
-              ": expected fill_value of shape [", call.batch, " or 1, ", call.channels, "], got ",
-              text_of(sizes_of(fill_value)));
+              ": expected fill_value of shape [", call.batch, " or 1, ", call.channels, "], got ", text_of(fill_value));
   check_like(fill_value, {fill_value.size(0), call.channels}, accumulate_dtype(input.scalar_type()), input, op, "fill_value");
   bool takes = false;
   for (int e = 0; e < call.dims; ++e) takes |= fill_rule(call.padding[e]) != Fill::kNothing;
@@ -33,10 +32,9 @@ SampleCall make_call(const Tensor& input, const Tensor& source, const char* name
   SampleCall call{};
   call.dtype = check_dtype(input, op, "input");
   check_value(source.size(0) == batch_of(input, source) || source.size(0) == 1, op, ": expected ", name,
-              " and input of one batch size, or of 1, got ", name, " ", text_of(sizes_of(source)), " and input ",
-              text_of(sizes_of(input)));
+              " and input of one batch size, or of 1, got ", name, " ", text_of(source), " and input ", text_of(input));
   const bool mixes = accumulate_dtype(source.scalar_type()) == accumulate_dtype(input.scalar_type());
-  check_like(source, sizes_of(source), mixes ? source.scalar_type() : input.scalar_type(), input, op, name);
+  check_kind(source, mixes ? source.scalar_type() : input.scalar_type(), input, op, name);
   call.mode = check_mode(kInterpolationModes, options.mode, op, "mode");
   call.coordinates = check_mode(kCoordinateConventions, options.coordinates, op, "coordinates");
   call.dims = static_cast<int>(input.dim() - 2);
@@ -73,7 +71,7 @@ SampleCall make_sample_call(const Tensor& input, const Tensor& grid, const Sampl
   check_defined(grid, op, "grid");
   const int64_t dims = input.dim() - 2;
   check_value(grid.dim() >= 3 && grid.size(grid.dim() - 1) == dims, op, ": expected grid of shape [N, *out, ", dims,
-              "] for input of shape ", text_of(sizes_of(input)), ", got ", text_of(sizes_of(grid)));
+              "] for input of shape ", text_of(input), ", got ", text_of(grid));
   SampleCall call = make_call(input, grid, "grid", options, op);
   call.locations = 1;
   for (int64_t dim = 1; dim < grid.dim() - 1; ++dim) call.locations *= grid.size(dim);

@@ -21,10 +21,10 @@ std::optional<int64_t> flat_stride(const Tensor& tensor, int64_t first, int64_t 
 
 }  // namespace
 
-std::string text_of(const Sizes& sizes) {
-  std::string text = "[";
-  for (const int64_t size : sizes) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + "]";
+std::ostream& operator<<(std::ostream& stream, const SizesText& text) {
+  stream << "[";
+  for (size_t i = 0; i < text.count; ++i) stream << (i > 0 ? ", " : "") << text.sizes[i];
+  return stream << "]";
 }
 
 /// What failed is lost below torch 2.13, so its likely cause is said: sizes and dtype were checked before.

@@ -25,7 +25,15 @@ std::string join(const parts_t&... parts) {
   return text.str();
 }
 
-std::string text_of(const Sizes& sizes);
+/// Sizes as messages have them: text only where one is written, because that costs more than the check before it.
+struct SizesText {
+  const int64_t* sizes;
+  size_t count;
+};
+std::ostream& operator<<(std::ostream& stream, const SizesText& text);
+inline SizesText text_of(const Sizes& sizes) { return {sizes.data(), sizes.size()}; }
+inline SizesText text_of(const Tensor& tensor) { return {tensor.sizes().data(), tensor.sizes().size()}; }
+
 inline Sizes sizes_of(const Tensor& tensor) { return {tensor.sizes().begin(), tensor.sizes().end()}; }
 
 using torch::headeronly::MemoryFormat;
