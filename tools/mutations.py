@@ -389,7 +389,7 @@ MUTATIONS = [
     Mutation(CHUNK, "signs |= offset;", "signs = offset;", "near by the last tap alone", "wide_core"),
     Mutation(CHUNK, ": !any_bit(apart));", ": true);", "pairs that are apart", "wide_core"),
     Mutation(CHUNK, "located.stride[0] == 1 :", "true :", "pairs that are apart, inside", "wide_core"),
-    Mutation(CHUNK, "result.at[k - 1] + stride", "result.at[0] + stride", "the third tap is the second, inside", "wide_core"),
+    Mutation(CHUNK, "result.at[k - 1] + stride", "result.at[k - 1]", "the second tap is the first, inside", "wide_core"),
     Mutation(STENCIL, "(x < axis.last - kMargin)", "(x <= axis.last - kMargin)", "inside up to the last pixel", "wide_core"),
     Mutation(STENCIL, "(x > kMargin) &", "(x > kMargin - 1) &", "inside from the pixel before the first", "wide_core"),
     Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
