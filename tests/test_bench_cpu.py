@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cases import needs_torch_double_backward
+from tolerances import moved_by
 
 import stn_cuda
 
@@ -111,7 +112,7 @@ def test_grids_are_the_mild_affine_map(fused: bool) -> None:
     assert theta[0, :, :2].det().sqrt() == pytest.approx(0.9) and theta.shape == (2, 2, 3)
     expected = theta if fused else F.affine_grid(theta, [2, 1, 6, 6], align_corners=False)
     from_kinks = 0 if fused else KINK_DISTANCE * 2 / 6
-    torch.testing.assert_close(grid.detach().double(), expected, rtol=0, atol=from_kinks + 1e-6)
+    moved_by(from_kinks).assert_close(grid.detach().double(), expected)
 
 
 @needs_torch_double_backward

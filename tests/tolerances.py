@@ -53,6 +53,11 @@ RAISED_BY_1024 = 2**-13
 # Nearest reads a pixel for all locations within half a pixel: of the slope over a reach of 3 pixels that may be this share.
 NEAREST_SLOPE = 0.05
 
+
+def moved_by(distance: float) -> Tolerance:
+    return Tolerance(0, distance + 1e-6, "coordinates moved by at most this; rounding them to float32 moves them by 1e-7")
+
+
 # A grid is ``points`` at the control points. Positions to 1e-5 are 0.005 pixels at width 1024; the system is solved in float64.
 AT_CONTROL_POINTS = {
     torch.float64: Tolerance(0, 1e-12, "the rounding of a well-spaced system's solution"),

@@ -36,6 +36,7 @@ SOURCES = {
     **{f"kernels_{dims}d": EMULATION / "test/few_kernels.cu" for dims in (2, 3)},
     "cpu_choice": NATIVE / "cpu_choice.cpp",
     "cpu_lines": NATIVE / "cpu_lines.cpp",
+    "cpu_planes": NATIVE / "cpu_planes.cpp",
     "cpu_partition": NATIVE / "cpu_partition.cpp",
     "gather": NATIVE / "gather.cpp",
     "kinks": NATIVE / "kinks.cpp",
@@ -97,7 +98,7 @@ def compile_once(check: str, folder: Path) -> None:
 def examine(tree: Path, check: str, prepared: Path) -> None:
     """Compiles and runs a check in a tree. Raises Failed."""
     if check not in RUNS:
-        gxx([tree / SOURCES[check], "-o", tree / check])
+        gxx([f"-I{ROOT / EMULATION}", tree / SOURCES[check], "-o", tree / check])
         return run([str(tree / check), *ARGUMENTS.get(check, [])])
     kernels = tree / "kernels.o"
     gxx(["-x", "c++", "-c", tree / SOURCES[check], "-o", kernels, *kernel_flags(check)])

@@ -351,7 +351,7 @@ MUTATIONS = [
     ),
     Mutation(
         TRANSFORM_LAUNCHERS,
-        "mapping_for(pixels_of(call), call.channels)",
+        "mapping_for(call.input_batch * call.pixels(), call.channels)",
         "mapping_for(call.locations, call.channels)",
         "a thread a location that should have a pixel",
     ),
@@ -367,13 +367,13 @@ MUTATIONS = [
     ),
     Mutation(
         MAPPING,
-        "extent_of_theta(transform, transform.theta_stride, call.batch), pixels",
-        "pixels",
+        "extent_of_theta(transform, transform.theta_stride, call.batch), call.input_batch",
+        "call.input_batch",
         "width without theta",
         "mapping",
     ),
     Mutation(MAPPING, "&transform.tangent_flow, ", "", "width without a flow's tangent", "mapping"),
-    Mutation(MAPPING, ", pixels_of(call)});", "});", "width without grad_input's pixels", "mapping"),
+    Mutation(MAPPING, ", call.input_batch * call.pixels()});", "});", "width without grad_input's pixels", "mapping"),
     Mutation(MAPPING, "(call.size[e] + 8)", "(call.size[e] - 2)", "no room for an image's last pixels", "mapping"),
     Mutation(
         MAPPING, "(call.transform.locations() + kPart - 1)", "call.transform.locations()", "no block for the rest", "mapping"
@@ -393,9 +393,9 @@ MUTATIONS = [
     Mutation(STENCIL, "(x < axis.last - kMargin)", "(x <= axis.last - kMargin)", "inside up to the last pixel", "wide_core"),
     Mutation(STENCIL, "(x > kMargin) &", "(x > kMargin - 1) &", "inside from the pixel before the first", "wide_core"),
     Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
-    Mutation(PLANES, "if (from_first < static", "if (from_first <= static", "a band's end is inclusive", "cpu_lines"),
+    Mutation(PLANES, "if (from_first < static", "if (from_first <= static", "a band's end is inclusive", "cpu_planes"),
     Mutation(
-        PLANES, "k / 2 * 4 + k % 2 + 2 * half", "k / 2 * 4 + k % 2 * 2 + half", "pairs in another order of lanes", "cpu_lines"
+        PLANES, "k / 2 * 4 + k % 2 + 2 * half", "k / 2 * 4 + k % 2 * 2 + half", "pairs in another order of lanes", "cpu_planes"
     ),
     Mutation(PACKING, "lines[i * step + k] = 0;", "{}", "a line's tail is not zeroed", "cpu_lines"),
     Mutation(CHOICE, "call.channels < kLeastLineChannels", "call.channels <= kLeastLineChannels", "8 are few", "cpu_choice"),

@@ -99,6 +99,13 @@ struct SampleCall {
   /// Whether the gradient of what gives the coordinates is wanted.
   bool wants_source_gradient() const { return grad_grid.data || transform.grad_flow.data || transform.grad_theta; }
 
+  /// Of an image.
+  int64_t pixels() const {
+    int64_t product = 1;
+    for (int e = 0; e < dims; ++e) product *= size[e];
+    return product;
+  }
+
   void* scratch;        // of both backwards: as many bytes as the backend says
   int64_t threads = 1;  // that a CPU shares the call out to; the operator leaves it
 };

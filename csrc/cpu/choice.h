@@ -90,7 +90,7 @@ STN_HOST bool streams_result(const SampleCall& call) {
   return streams(call.batch * call.channels * call.locations, call.dtype);
 }
 STN_HOST bool streams_grad_input(const SampleCall& call) {
-  return streams(call.input_batch * call.channels * pixels_of(call), computed_in(call.dtype));
+  return streams(call.input_batch * call.channels * call.pixels(), computed_in(call.dtype));
 }
 
 namespace detail {

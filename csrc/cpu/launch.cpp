@@ -84,7 +84,7 @@ void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_
 }
 
 void clear_grad_input(const SampleCall& call) {
-  const int64_t elements = call.channels * pixels_of(call);
+  const int64_t elements = call.channels * call.pixels();
   const auto bytes = static_cast<size_t>(elements * element_size(computed_in(call.dtype)));
   parallel_units(call.input_batch, call.input_batch * elements, [&](int64_t begin, int64_t end) {
     std::memset(static_cast<char*>(call.grad_input.data) + static_cast<size_t>(begin) * bytes, 0,

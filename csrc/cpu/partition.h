@@ -18,13 +18,6 @@ STN_HOST int64_t element_size(ScalarType dtype) {
   return dtype == ScalarType::kDouble ? 8 : dtype == ScalarType::kFloat ? 4 : 2;
 }
 
-/// Of an image.
-STN_HOST int64_t pixels_of(const SampleCall& call) {
-  int64_t pixels = 1;
-  for (int e = 0; e < call.dims; ++e) pixels *= call.size[e];
-  return pixels;
-}
-
 STN_HOST int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// What owns an output (of all images), or an entry of grad_grid or a partial sum of theta's gradient (of the grid's images):
@@ -53,7 +46,7 @@ constexpr int kMostLines = 4;
 /// units, or where a pixel's lines times the pixels would be too much memory.
 STN_HOST int lines_at_once(const SampleCall& call, int64_t lines, int64_t units) {
   constexpr int64_t kMostBytes = 1 << 21, kFewUnits = 16;
-  const int64_t fitting = std::min(kMostBytes / std::max<int64_t>(1, 64 * pixels_of(call)), units / kFewUnits);
+  const int64_t fitting = std::min(kMostBytes / std::max<int64_t>(1, 64 * call.pixels()), units / kFewUnits);
   return static_cast<int>(std::clamp<int64_t>(std::min(fitting, lines), 1, kMostLines));
 }
 

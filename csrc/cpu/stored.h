@@ -69,7 +69,7 @@ STN_HOST Rows rows_of(const LocationArray& array, ScalarType dtype, int64_t n, i
 template <typename scalar_t>
 STN_HOST void clear_image(const SampleCall& call, const ImageArray& image, int64_t n, int64_t first_channel,
                           int64_t last_channel, int64_t first_row, int64_t last_row) {
-  const int64_t pixels = pixels_of(call), row = pixels / call.size[call.dims - 1];
+  const int64_t pixels = call.pixels(), row = pixels / call.size[call.dims - 1];
   scalar_t* from = static_cast<scalar_t*>(image.data) + n * call.channels * pixels;
   const auto clear_some = [&](int64_t offset, int64_t count) {
     std::memset(from + offset, 0, static_cast<size_t>(count) * sizeof(scalar_t));

@@ -52,13 +52,6 @@ inline int64_t extent_of_theta(const TransformArrays& transform, const int64_t (
   return batch * stride[0] + (transform.dims + 1) * (stride[1] + stride[2]);
 }
 
-/// Of all images of grad_input.
-inline int64_t pixels_of(const SampleCall& call) {
-  int64_t pixels = call.input_batch;
-  for (int e = 0; e < call.dims; ++e) pixels *= call.size[e];
-  return pixels;
-}
-
 /// The largest index or count that a call needs, idle threads not counted.
 inline int64_t largest_index(const SampleCall& call) {
   int64_t largest = std::max(call.batch * call.locations, call.channels);
@@ -72,7 +65,7 @@ inline int64_t largest_index(const SampleCall& call) {
     largest = std::max(largest, extent_of(*array, call.batch, call.dims, call.locations));
   for (const ChannelArray* array : {&call.fill, &call.tangent_fill})
     largest = std::max(largest, call.batch * array->batch_stride + call.channels * array->channel_stride);
-  return std::max({largest, extent_of_theta(transform, transform.theta_stride, call.batch), pixels_of(call)});
+  return std::max({largest, extent_of_theta(transform, transform.theta_stride, call.batch), call.input_batch * call.pixels()});
 }
 
 inline int64_t largest_index(const FillGradientCall& call) {

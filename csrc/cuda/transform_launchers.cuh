@@ -24,7 +24,7 @@ void dispatch_transform(int dims, bool narrow, F&& f) {
 template <typename storage_t>
 int launch_gather(const SampleCall& call, void* stream) {
   int error = 0;
-  const LaunchShape shape = shape_of(mapping_for(pixels_of(call), call.channels));
+  const LaunchShape shape = shape_of(mapping_for(call.input_batch * call.pixels(), call.channels));
   dispatch_transform(call.dims, largest_index(call) < index_limit(), [&](auto dims, auto* type) {
     constexpr int kDims = decltype(dims)::value;
     using index_t = std::remove_pointer_t<decltype(type)>;

@@ -1,45 +1,18 @@
-// Lines of channels (csrc/cpu/line.h, packing.inl), and reading and adding in planes (gather.inl), against plain loops.
-// Compiled as wide_core.cpp is: a fused multiplication would round once where a loop rounds twice.
+// Lines of channels (csrc/cpu/line.h, packing.inl) against plain loops. Compiled as wide_core.cpp is: a fused multiplication
+// would round once where a loop rounds twice.
 #if !defined(STN_VECTOR_BYTES)
 #define STN_VECTOR_BYTES 16
 #endif
-#include <cmath>
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
-#include "../../csrc/cpu/gather.inl"
 #include "../../csrc/cpu/packing.inl"
-#include "checks.h"
+#include "numbers.h"
 
 using namespace stn;
 using namespace stn::cpu;
 
 namespace {
-
-/// The same bits, or both no number.
-template <typename value_t>
-bool same(value_t a, value_t b) {
-  return std::memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b);
-}
-
-template <typename storage_t>
-constexpr ScalarType kTypeOf = std::is_same_v<storage_t, Half>       ? ScalarType::kHalf
-                               : std::is_same_v<storage_t, BFloat16> ? ScalarType::kBFloat16
-                               : std::is_same_v<storage_t, float>    ? ScalarType::kFloat
-                                                                     : ScalarType::kDouble;
-
-/// Small integers, which every type has and which no two sums of differ in.
-template <typename storage_t>
-storage_t any_pixel(Random& random) {
-  return narrow<storage_t>(static_cast<accumulate_t<storage_t>>(random.below(201) - 100));
-}
-
-template <typename scalar_t>
-scalar_t any_number(Random& random) {
-  return static_cast<scalar_t>(random.uniform() * 2 - 1);
-}
-
-// ---- lines ----------------------------------------------------------------------------------------------------------------
 
 template <typename scalar_t>
 void check_transposition(Random& random) {
@@ -134,191 +107,16 @@ void check_packing(Random& random) {
   }
 }
 
-// ---- planes ---------------------------------------------------------------------------------------------------------------
-
-/// A chunk of made-up taps: vector by vector of one kind.
-template <typename scalar_t>
-struct Taps {
-  using chunk_t = Chunk<scalar_t, typename WideLanes<scalar_t>::offset_t>;
-  static constexpr int n = kLanes<vector_of<scalar_t>>;
-
-  int64_t pixels;
-  chunk_t chunk;
-
-  Taps(Random& random, int taps, int count, int64_t pixels) : pixels(pixels) {
-    std::memset(static_cast<void*>(&chunk), 0, sizeof chunk);
-    chunk.taps = taps, chunk.count = count, chunk.whole = (count + n - 1) / n * n;
-    for (int i = 0; i < chunk.whole; i += n) {
-      const Near near = Near(random.below(taps > 1 ? 3 : 2));
-      chunk.near[i / n] = near;
-      for (int lane = i; lane < i + n; ++lane) {
-        for (int tap = 0; tap < taps; ++tap) {
-          const bool follows = near == Near::kPairs && tap % 2 == 1;
-          const bool outside = near == Near::kNothing && random.below(3) == 0;
-          const int64_t last = pixels - (near == Near::kPairs);
-          const int64_t offset = follows   ? chunk.offsets[tap - 1][lane] + 1
-                                 : outside ? -1 - random.below(9)
-                                           : random.below(last);
-          chunk.offsets[tap][lane] = static_cast<typename chunk_t::offset_t>(offset);
-          for (int set = 0; set < kMostSets; ++set) chunk.weight(set, tap, taps)[lane] = any_number<scalar_t>(random);
-        }
-      }
-    }
-  }
-};
-
-const int kTapsOfModes[] = {1, 2, 4, 8, 16, 64};
-
-/// sum[set] = or += the taps' pixels, weighed by set first + set.
-template <bool kAdds, int kSets, typename storage_t>
-void check_gather(Random& random, int taps, int count) {
-  using scalar_t = accumulate_t<storage_t>;
-  const Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
-  const auto& chunk = made.chunk;
-  std::vector<storage_t> plane(made.pixels);  // a read outside would be noticed by AddressSanitizer, and mostly in the sum
-  for (storage_t& pixel : plane) pixel = any_pixel<storage_t>(random);
-  const int first = static_cast<int>(random.below(kMostSets - kSets + 1));
-  alignas(64) Row<scalar_t> sum[kSets], expected[kSets];
-  scalar_t* to[kSets];
-  for (int set = 0; set < kSets; ++set) {
-    to[set] = sum[set];
-    for (int i = 0; i < kChunk; ++i) sum[set][i] = any_number<scalar_t>(random);
-    for (int i = 0; i < count; ++i) {
-      expected[set][i] = kAdds ? sum[set][i] : scalar_t(0);
-      for (int tap = 0; tap < taps; ++tap) {
-        const int64_t offset = chunk.offsets[tap][i];
-        if (offset >= 0) expected[set][i] += chunk.weight(first + set, tap)[i] * widen(plane[offset]);
-      }
-    }
-  }
-  const Rows channel{reinterpret_cast<char*>(plane.data()), kTypeOf<storage_t>, 0, 1};
-  gather<kAdds>(chunk, first, channel, to);
-  for (int set = 0; set < kSets; ++set) {
-    for (int i = 0; i < count; ++i) {
-      CHECK(sum[set][i] == expected[set][i], "location %d, %d taps, near %d: %.9g, not %.9g", i, taps,
-            int(chunk.near[i / made.n]), double(sum[set][i]), double(expected[set][i]));
-    }
-  }
-}
-
-template <typename storage_t>
-void check_gather(Random& random) {
-  for (const int taps : kTapsOfModes) {
-    for (int count = 1; count <= kChunk; ++count) {
-      check_gather<false, 1, storage_t>(random, taps, count);
-      check_gather<true, 1, storage_t>(random, taps, count);
-      check_gather<false, 2, storage_t>(random, taps, count);
-      check_gather<true, 3, storage_t>(random, taps, count);
-    }
-  }
-}
-
-/// Values and weights are small integers, whose sums are the same in any order.
-template <typename scalar_t>
-void check_scatter(Random& random) {
-  using offset_t = typename WideLanes<scalar_t>::offset_t;
-  for (const int taps : kTapsOfModes) {
-    for (int count = 1; count <= kChunk; ++count) {
-      for (const bool all : {true, false}) {
-        Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
-        auto& chunk = made.chunk;
-        alignas(64) Row<scalar_t> value = {};
-        for (int i = 0; i < count; ++i) value[i] = any_pixel<scalar_t>(random);
-        for (int tap = 0; tap < taps; ++tap) {
-          for (int i = 0; i < chunk.whole; ++i) chunk.weight(0, tap, taps)[i] = any_pixel<scalar_t>(random);
-        }
-        const offset_t first = static_cast<offset_t>(all ? 0 : random.below(made.pixels));
-        const bool to_end = all || random.below(2);
-        const auto end = static_cast<offset_t>(first + random.below(made.pixels - first + 1));
-        const offset_t last = to_end ? std::numeric_limits<offset_t>::max() : end;
-        std::vector<scalar_t> plane(made.pixels), expected;
-        for (scalar_t& pixel : plane) pixel = any_pixel<scalar_t>(random);
-        expected = plane;
-        OffsetRange range{std::numeric_limits<offset_t>::max(), -1};
-        for (int i = 0; i < count; ++i) {
-          for (int tap = 0; tap < taps; ++tap) {
-            const offset_t offset = chunk.offsets[tap][i];
-            if (offset < 0) continue;
-            range = {std::min<int64_t>(range.least, offset), std::max<int64_t>(range.largest, offset)};
-            if (offset >= first && offset < last) expected[offset] += value[i] * chunk.weight(0, tap)[i];
-          }
-        }
-        const OffsetRange found = chunk.range();
-        CHECK(found.least == range.least && found.largest == range.largest, "taps from %ld to %ld", long(found.least),
-              long(found.largest));
-        Scatter<typename Taps<scalar_t>::chunk_t>{chunk, first, last}.add(value, plane.data());
-        for (int64_t at = 0; at < made.pixels; ++at) {
-          CHECK(plane[at] == expected[at], "pixel %ld, %d taps, band [%ld, %ld): %g, not %g", long(at), taps, long(first),
-                long(last), double(plane[at]), double(expected[at]));
-        }
-        Row<scalar_t> readers = {};
-        for (scalar_t& each : readers) each = 3;
-        chunk.mark_readers(readers);
-        for (int i = 0; i < count; ++i) {
-          bool reads = false;
-          for (int tap = 0; tap < taps; ++tap) reads |= chunk.offsets[tap][i] >= 0;
-          CHECK(readers[i] == scalar_t(reads ? 4 : 3), "location %d of %d, %d taps", i, count, taps);
-        }
-      }
-    }
-  }
-}
-
-/// What a fill value of whatever kind adds: nothing where it weighs nothing.
-template <typename scalar_t>
-void check_fill(Random& random) {
-  Taps<scalar_t> made(random, 1, kChunk, 2);
-  for (const scalar_t value : {scalar_t(1.5), scalar_t(INFINITY), scalar_t(NAN)}) {
-    alignas(64) Row<scalar_t> sum;
-    Row<scalar_t> expected;
-    for (int i = 0; i < kChunk; ++i) {
-      const scalar_t weight = made.chunk.fill[1][i] = random.below(2) ? any_number<scalar_t>(random) : scalar_t(0);
-      sum[i] = expected[i] = any_number<scalar_t>(random);
-      if (weight != 0) expected[i] += weight * value;
-    }
-    made.chunk.add_fill(1, value, sum);
-    for (int i = 0; i < kChunk; ++i) CHECK(same(sum[i], expected[i]), "location %d: %g", i, double(sum[i]));
-  }
-}
-
-template <typename storage_t>
-void check_widening() {
-  constexpr int n = kLanes<FloatVector>;
-  for (int bits = 0; bits < 1 << 16; bits += n) {
-    Int32Vector patterns;
-    for (int lane = 0; lane < n; ++lane) patterns[lane] = bits + lane;
-    const FloatVector wide = widen_lanes<storage_t>(patterns);
-    for (int lane = 0; lane < n; ++lane) {
-      const float one = widen(storage_t{static_cast<uint16_t>(bits + lane)}), each = wide[lane];
-      CHECK(std::memcmp(&one, &each, sizeof one) == 0, "%x is %a and not %a", bits + lane, double(each), double(one));
-    }
-  }
-}
-
-template <typename storage_t>
-void check_storage(Random& random) {
-  check_packing<storage_t>(random);
-  check_gather<storage_t>(random);
-}
-
-template <typename scalar_t>
-void check_scalar(Random& random) {
-  check_transposition<scalar_t>(random);
-  check_scatter<scalar_t>(random);
-  check_fill<scalar_t>(random);
-  check_storage<scalar_t>(random);
-}
-
 }  // namespace
 
 int main() {
   Random random{11};
-  check_scalar<float>(random);
-  check_scalar<double>(random);
-  check_storage<Half>(random);
-  check_storage<BFloat16>(random);
-  check_widening<Half>();
-  check_widening<BFloat16>();
+  check_transposition<float>(random);
+  check_transposition<double>(random);
+  check_packing<float>(random);
+  check_packing<double>(random);
+  check_packing<Half>(random);
+  check_packing<BFloat16>(random);
   std::printf("%ld checks passed\n", long(checks_done));
   return 0;
 }
