@@ -97,7 +97,7 @@ def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(program: str, width:
 
 @needs_compiler
 @pytest.mark.parametrize("width", VECTORS)
-@pytest.mark.parametrize("program", ("cpu_lines.cpp", "cpu_planes.cpp"))
+@pytest.mark.parametrize("program", ("cpu_lines.cpp", "cpu_planes.cpp", "cpu_parts.cpp"))
 def test_lines_and_planes_hold_what_plain_loops_find(program: str, width: int, tmp_path: Path) -> None:
     """Transposition, packing, gathering, scattering: lanes in order, and nothing touched beyond the elements. That needs
     AddressSanitizer once: it doubles the compilation."""

@@ -58,6 +58,38 @@ def test_results_are_the_same_bits_for_any_number_of_threads(case: Case, shape, 
         assert all(torch.equal(one, two) for one, two in zip(results[0], other, strict=True))
 
 
+def slanted(dims: int, readers: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image and grids, in double, that go down it row by row, slantwise, and leave it at the edges."""
+    generator = torch.Generator().manual_seed(dims)
+    in_size, out_size = ((150, 140), (145, 160)) if dims == 2 else ((30, 25, 32), (26, 30, 31))
+    theta = 1.2 * torch.eye(dims, dims + 1, dtype=torch.float64).repeat(readers, 1, 1)
+    theta[:, 0, -2] += torch.linspace(0.1, 0.2, readers, dtype=torch.float64)
+    theta[:, -1, 0] -= 0.1
+    grid = torch.nn.functional.affine_grid(theta, [readers, 1, *out_size], align_corners=False)
+    grid += 0.003 * torch.randn(grid.shape, generator=generator, dtype=torch.float64)
+    return torch.randn(1, 2, *in_size, generator=generator, dtype=torch.float64).to(device), grid.to(device)
+
+
+@pytest.mark.usefixtures("keep_thread_count")
+@pytest.mark.parametrize("readers", (1, 3))
+@pytest.mark.parametrize("case", all_cases(), ids=str)
+def test_one_image_whose_locations_are_shared_out_has_the_same_bits(case: Case, readers, device):
+    """Maps as users have them, of which threads take a part each: csrc/cpu/parts.h. Those of other tests here are anywhere."""
+    input, grid = (tensor.float().requires_grad_() for tensor in slanted(case.dims, readers, device))
+    sample = case.bind(stn_cuda.grid_sample)
+    cotangent, tangent = torch.sin(torch.arange(grid[..., 0].numel() * 2)).to(device), torch.cos(grid.detach())
+    gives = []
+    for threads in (1, 2, 5, 8):
+        torch.set_num_threads(threads)
+        output = sample(input, grid)
+        both = torch.autograd.grad(output, (input, grid), cotangent.view(output.shape), create_graph=True)
+        second = torch.autograd.grad(both[1], input, tangent, allow_unused=True, materialize_grads=True)
+        alone = torch.autograd.grad(sample(input, grid.detach()), input, cotangent.view(output.shape))
+        gives.append((output, *both, *second, *alone))
+    for other in gives[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(gives[0], other, strict=True))
+
+
 @pytest.mark.usefixtures("keep_thread_count")
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_results_of_options_beyond_torchs_are_the_same_bits_for_any_number_of_threads(row: Row, device):

@@ -37,6 +37,7 @@ SOURCES = {
     "cpu_choice": NATIVE / "cpu_choice.cpp",
     "cpu_lines": NATIVE / "cpu_lines.cpp",
     "cpu_planes": NATIVE / "cpu_planes.cpp",
+    "cpu_parts": NATIVE / "cpu_parts.cpp",
     "cpu_partition": NATIVE / "cpu_partition.cpp",
     "gather": NATIVE / "gather.cpp",
     "kinks": NATIVE / "kinks.cpp",

@@ -30,7 +30,7 @@ STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "c
 GRID_KERNELS, THETA_KERNELS = "cuda/transform_grid_kernels.cuh", "cuda/theta_kernels.cuh"
 GATHER_KERNELS, KERNELS, CPU_TRANSFORM = "cuda/gather_kernels.cuh", "cuda/sample_kernels.cuh", "cpu/transform.inl"
 CHUNK, PLANES, PACKING = "cpu/chunk.inl", "cpu/gather.inl", "cpu/packing.inl"
-CHOICE, PARTITION = "cpu/choice.h", "cpu/partition.h"
+CHOICE, PARTITION, PARTS, OWNERSHIP = "cpu/choice.h", "cpu/partition.h", "cpu/parts.h", "cpu/ownership.inl"
 REDUCE, FILL = "cuda/reduce.cuh", "core/fill.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
 BINS, LOCATION_SORT = "core/bins.h", "cuda/location_sort.h"
@@ -393,7 +393,14 @@ MUTATIONS = [
     Mutation(STENCIL, "(x < axis.last - kMargin)", "(x <= axis.last - kMargin)", "inside up to the last pixel", "wide_core"),
     Mutation(STENCIL, "(x > kMargin) &", "(x > kMargin - 1) &", "inside from the pixel before the first", "wide_core"),
     Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
-    Mutation(PLANES, "if (from_first < static", "if (from_first <= static", "a band's end is inclusive", "cpu_planes"),
+    Mutation(PLANES, "if (offset >= 0) plane", "if (offset > 0) plane", "a first pixel without a sum", "cpu_planes"),
+    Mutation(PARTS, "other != part && range", "other > part && range", "later parts dispute nothing", "cpu_parts"),
+    Mutation(PARTS, "part = parts; part-- > 0;", "part = -1; ++part < parts;", "the last owns a cell", "cpu_parts"),
+    Mutation(PARTS, "((last + 1) * stride - 1)", "(last * stride)", "a tile without its last row's end", "cpu_parts"),
+    Mutation(PARTS, "part * cells;", "part;", "parts mark the same cells", "cpu_parts"),
+    Mutation(OWNERSHIP, "== part; });", "== part, true; });", "the last tap's cell counts", "cpu_parts"),
+    Mutation(OWNERSHIP, "!any_bit(cells != cells[0])", "true", "a vector's first location stands for all", "cpu_parts"),
+    Mutation(OWNERSHIP, "!= part) == others", "!= part) != others", "a part takes what others own", "cpu_parts"),
     Mutation(
         PLANES, "k / 2 * 4 + k % 2 + 2 * half", "k / 2 * 4 + k % 2 * 2 + half", "pairs in another order of lanes", "cpu_planes"
     ),

@@ -99,6 +99,14 @@ struct SampleCall {
   /// Whether the gradient of what gives the coordinates is wanted.
   bool wants_source_gradient() const { return grad_grid.data || transform.grad_flow.data || transform.grad_theta; }
 
+  /// The same, but for the gradient of what gives the coordinates.
+  SampleCall without_source_gradient() const {
+    SampleCall rest = *this;
+    rest.grad_grid = rest.transform.grad_flow = {};
+    rest.transform.grad_theta = nullptr;
+    return rest;
+  }
+
   /// Of an image.
   int64_t pixels() const {
     int64_t product = 1;
@@ -107,7 +115,7 @@ struct SampleCall {
   }
 
   void* scratch;        // of both backwards: as many bytes as the backend says
-  int64_t threads = 1;  // that a CPU shares the call out to; the operator leaves it
+  int64_t threads = 1;  // that a CPU shares a backward out to; set with the size of scratch
 };
 
 /// The gradient of the fill value, which is linear: grad_fill[m, c] = sum over the images n that read it (n % fill_batch is m)

@@ -1,5 +1,5 @@
 #pragma once
-#include "partition.h"
+#include "parts.h"
 
 namespace stn::cpu {
 
@@ -71,13 +71,15 @@ STN_HOST Applier choose_gradients(const SampleCall& call) {
   return detail::choose_lines(call, 32);
 }
 
-/// Whether planes take both gradients in one pass, an image a unit: a location is prepared once, which is least work, if that
-/// are units enough. Sums have the same order in both ways, so this may ask for the threads.
-STN_HOST bool takes_both_at_once(const SampleCall& call) {
-  constexpr int64_t kDearer = 3;  // how many times the work other ways are: 2.7 where it was measured, a volume in bands
+/// Whether planes can take both gradients in one pass: a location is prepared once, which is least work.
+STN_HOST bool can_take_both(const SampleCall& call) {
   return call.wants_source_gradient() && call.grad_input.data && call.mode != InterpolationMode::kNearest &&
-         kDearer * call.batch >= call.threads && call.input_batch == call.batch && call.grid_batch == call.batch &&
-         has_same_planes(call, call.input, call.grad_input);
+         call.input_batch == call.batch && call.grid_batch == call.batch && has_same_planes(call, call.input, call.grad_input);
+}
+/// ... an image a unit, if that are units enough. Sums have the same order in both ways, so this may ask for the threads.
+STN_HOST bool takes_both_by_image(const SampleCall& call) {
+  constexpr int64_t kDearer = 3;  // how many times the work two passes are, about: one walks all locations for two channels
+  return can_take_both(call) && kDearer * call.batch >= call.threads;
 }
 
 /// Whether so many elements are more than the caches keep until somebody reads them: lines are then written past these, and
@@ -101,8 +103,8 @@ STN_HOST int64_t scratch_of(const SampleCall& call) {
     const bool has_parts = call.wants_source_gradient() && groups.groups > 1;
     return has_parts ? groups.count * call.locations * call.dims * element_size(computed_in(call.dtype)) : 0;
   }
-  const bool has_bands = call.grad_input.data && !takes_both_at_once(call) && InputUnits(call).bands > 1;
-  return has_bands ? ChunkRanges(call).count * static_cast<int64_t>(sizeof(OffsetRange)) : 0;
+  const LocationParts parts(call);
+  return call.grad_input.data && parts.parts > 1 ? parts.bytes() : 0;
 }
 
 }  // namespace detail
@@ -110,11 +112,9 @@ STN_HOST int64_t scratch_of(const SampleCall& call) {
 /// Bytes that the gradients want at call.scratch. One of them may turn out to be zeros and be left out (launch.cpp), and the
 /// rest be chosen other kernels for: enough for that, too.
 STN_HOST int64_t gradients_scratch(const SampleCall& call) {
-  SampleCall source = call, input = call;
+  SampleCall source = call;
   source.grad_input = {};
-  input.grad_grid = input.transform.grad_flow = {};
-  input.transform.grad_theta = nullptr;
-  return std::max({detail::scratch_of(call), detail::scratch_of(source), detail::scratch_of(input)});
+  return std::max({detail::scratch_of(call), detail::scratch_of(source), detail::scratch_of(call.without_source_gradient())});
 }
 
 }  // namespace stn::cpu

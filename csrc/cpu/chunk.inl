@@ -1,6 +1,7 @@
 // The taps of a chunk of locations, multiplied out: how kernels read and add, knowing nothing of axes, modes and paddings.
 #pragma once
-#include <limits>
+#include <algorithm>
+#include <utility>
 
 #include "../core/dispatch.h"
 #include "../core/stencil.h"
@@ -41,19 +42,6 @@ struct alignas(64) Chunk {
       for (int i = 0; i < whole; ++i) largest[i] = std::max(largest[i], offsets[tap][i]);
     }
     for (int i = 0; i < whole; ++i) readers[i] += largest[i] >= 0 ? scalar_t(1) : scalar_t(0);
-  }
-
-  /// From the least offset inside to the largest.
-  OffsetRange range() const {
-    offset_t least = std::numeric_limits<offset_t>::max(), largest = -1;
-    for (int tap = 0; tap < taps; ++tap) {
-      for (int i = 0; i < count; ++i) {
-        const offset_t offset = offsets[tap][i];
-        least = std::min(least, offset < 0 ? std::numeric_limits<offset_t>::max() : offset);
-        largest = std::max(largest, offset);
-      }
-    }
-    return {least, largest};
   }
 
   /// What the channel's fill value adds to a sum of taps.
@@ -221,6 +209,29 @@ void take_chunk(const geometry_t& geometry, const int64_t* axis_stride,
     }
     take_locations<Pad, kMode, Lanes>(located, coordinate, i, first + i, weigh, chunk);
   }
+}
+
+/// From the least index of an axis at which `count` locations may have taps to the largest, by core's arithmetic. The
+/// coordinates that fill up the last vector may widen that.
+template <InterpolationMode kMode, typename Lanes, typename scalar_t>
+std::pair<int64_t, int64_t> tap_indices(const Axis<scalar_t>& axis, const scalar_t* coordinates, int count) {
+  using value_t = typename Lanes::value_t;
+  using index_t = typename Lanes::index_t;
+  const auto last = static_cast<element_of<index_t>>(axis.size - 1);
+  index_t least = index_t{} + last, largest = {};
+  for (int i = 0; i < count; i += kLanes<value_t>) {
+    const auto taps = axis_taps<kMode, RuntimePadding, 0, index_t>(load_lanes<value_t>(&coordinates[i]), axis);
+    STN_UNROLL
+    for (const index_t index : taps.index) {
+      least = select(index < least, index, least);
+      largest = select(index > largest, index, largest);
+    }
+  }
+  alignas(64) typename Lanes::offset_t leasts[kLanes<value_t>], largests[kLanes<value_t>];
+  store_lanes(leasts, least);
+  store_lanes(largests, largest);
+  const auto first = *std::min_element(std::begin(leasts), std::end(leasts));
+  return {std::max<int64_t>(0, first), std::min<int64_t>(last, *std::max_element(std::begin(largests), std::end(largests)))};
 }
 
 }  // namespace

@@ -9,8 +9,9 @@ void grid_sample(const SampleCall& call);
 /// Writes grad_input, which is dense, and grad_grid, each where its data is not nullptr.
 void grid_sample_backward(const SampleCall& call);
 
-/// How many bytes a backward of this call, with all of its arrays, wants at call.scratch.
-int64_t grid_sample_scratch(const SampleCall& call);
+/// How many bytes a backward of this call, with all of its arrays, wants at call.scratch. Sets call.threads, on which that
+/// depends.
+int64_t grid_sample_scratch(SampleCall& call);
 
 /// Writes grad_grad_output, grad_input and grad_grid, each where its data is not nullptr. With grad_grad_output
 /// alone it is the tangent of the output (jvp).

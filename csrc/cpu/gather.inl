@@ -1,7 +1,5 @@
 // Reading and adding in planes, for a chunk of locations.
 #pragma once
-#include <limits>
-
 #include "chunk.inl"
 
 namespace stn::cpu {
@@ -157,24 +155,16 @@ STN_HOST void store_in_turn(vector_of<scalar_t> a, vector_of<scalar_t> b, scalar
   store_lanes(to + n, __builtin_shuffle(a, b, high));
 }
 
-/// Whether [first, last) is all that offsets can be.
-template <typename offset_t>
-STN_HOST bool takes_all(offset_t first, offset_t last) {
-  return first == 0 && last == std::numeric_limits<offset_t>::max();
-}
-
-/// plane += value times set 0's weights at the taps whose offsets are in [first, last). Not in the order of locations: pixels
-/// that neighbours share would wait for each other.
+/// plane += value times set 0's weights at the taps inside. Not in the order of locations: pixels that neighbours share would
+/// wait for each other.
 template <typename chunk_t>
 class Scatter {
   using scalar_t = typename chunk_t::scalar_t;
-  using offset_t = typename chunk_t::offset_t;
   typedef scalar_t two_t __attribute__((vector_size(2 * sizeof(scalar_t))));
   static constexpr int kApart = 8;
 
  public:
   const chunk_t& chunk;
-  const offset_t first, last;
 
   void add(const Row<scalar_t>& value, scalar_t* plane) const {
     int tap = 0;
@@ -186,9 +176,8 @@ class Scatter {
 
  private:
   STN_HOST void add_inside(int tap, int i, scalar_t product, scalar_t* plane) const {
-    using unsigned_t = std::make_unsigned_t<offset_t>;
-    const auto from_first = static_cast<unsigned_t>(chunk.offsets[tap][i]) - static_cast<unsigned_t>(first);
-    if (from_first < static_cast<unsigned_t>(last) - static_cast<unsigned_t>(first)) plane[chunk.offsets[tap][i]] += product;
+    const auto offset = chunk.offsets[tap][i];
+    if (offset >= 0) plane[offset] += product;
   }
 
   STN_HOST void add_tap(const Row<scalar_t>& value, int tap, scalar_t* plane) const {
@@ -200,7 +189,7 @@ class Scatter {
     }
   }
 
-  /// The taps tap and tap + 1, by one addition where they are side by side. The same order with bands and without.
+  /// The taps tap and tap + 1, by one addition where they are side by side. The same order however they are.
   STN_HOST void add_pair(const Row<scalar_t>& value, int tap, scalar_t* plane) const {
     using value_t = vector_of<scalar_t>;
     constexpr int n = kLanes<value_t>;
@@ -211,10 +200,9 @@ class Scatter {
                               v * load_lanes<value_t>(&chunk.weight(0, tap + 1)[i]), product[i],
                               std::make_integer_sequence<int, n>());
     }
-    const bool has_all = takes_all(first, last);
     for (int start = 0; start < kApart; ++start) {
       for (int i = start; i < chunk.count; i += kApart) {
-        if (has_all && chunk.near[i / n] == Near::kPairs) {
+        if (chunk.near[i / n] == Near::kPairs) {
           scalar_t* at = plane + chunk.offsets[tap][i];
           two_t sum, more;
           std::memcpy(&sum, at, sizeof sum);

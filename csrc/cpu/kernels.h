@@ -11,13 +11,16 @@ struct Kernels {
   struct Order {
     sample_kernel* read_planes;            // LocationUnits; writes output, or its tangent grad_grad_output
     sample_kernel* plane_source_gradient;  // LocationUnits of the grid's images; writes the source's gradient
-    sample_kernel* chunk_ranges;           // LocationUnits; writes ChunkRanges, for InputUnits with bands
-    sample_kernel* plane_input_gradient;   // InputUnits; adds to grad_input
+    sample_kernel* plane_input_gradient;   // InputUnits; writes grad_input
     sample_kernel* plane_gradients;        // images; both
+    sample_kernel* part_gradients;         // LocationParts; both, or grad_input: after mark_parts, what a part owns
+    sample_kernel* rest_of_parts;          // InputUnits; grad_input: what part_gradients has left
     sample_kernel* read_lines;             // LineBlocks, or LocationUnits where lines are in place
     sample_kernel* line_gradients;         // LineGroups; both, whichever are wanted
   };
   Order first, second;
+  sample_kernel* tile_ranges;      // LocationParts; writes ranges
+  sample_kernel* mark_parts;       // LocationParts; writes marks
   sample_kernel* sum_line_groups;  // LocationUnits; the source's gradient from the parts of LineGroups
 
   void (*fill_gradient)(const FillGradientCall&, int64_t begin, int64_t end);    // fill values; writes grad_fill

@@ -65,42 +65,55 @@ void line_gradients(const Kernels::Order& order, const SampleCall& call, int64_t
                  [&](int64_t begin, int64_t end) { kernels().sum_line_groups(call, begin, end); });
 }
 
+void clear_grad_input(const SampleCall& call) {
+  constexpr int64_t kBlock = 1 << 16;
+  const int64_t elements = call.input_batch * call.channels * call.pixels();
+  const int64_t bytes = elements * element_size(computed_in(call.dtype));
+  parallel_units(ceil_divide(bytes, kBlock), elements, [&](int64_t begin, int64_t end) {
+    std::memset(static_cast<char*>(call.grad_input.data) + begin * kBlock, 0,
+                static_cast<size_t>(std::min(bytes, end * kBlock) - begin * kBlock));
+  });
+}
+
+/// Takes what is wanted by parts of locations (parts.h). Returns false, having done nothing, where that is not worth it.
+bool gradients_by_parts(const Kernels::Order& order, const SampleCall& call, int64_t work) {
+  const LocationParts parts(call);
+  if (parts.parts == 1) return false;
+  parallel_units(parts.count, work, [&](int64_t begin, int64_t end) { kernels().tile_ranges(call, begin, end); });
+  parts.dispute(call);
+  parallel_units(parts.count, work, [&](int64_t begin, int64_t end) { kernels().mark_parts(call, begin, end); });
+  if (!parts.settle(call)) return false;
+  clear_grad_input(call);
+  parallel_units(parts.count, work, [&](int64_t begin, int64_t end) { order.part_gradients(call, begin, end); });
+  parallel_units(InputUnits(call).count, work, [&](int64_t begin, int64_t end) { order.rest_of_parts(call, begin, end); });
+  return true;
+}
+
 void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
-  if (takes_both_at_once(call)) {
-    return parallel_units(call.batch, 2 * work, [&](int64_t begin, int64_t end) { order.plane_gradients(call, begin, end); });
+  if (can_take_both(call)) {
+    if (gradients_by_parts(order, call, 2 * work)) return;
+    if (takes_both_by_image(call)) {
+      return parallel_units(call.batch, 2 * work, [&](int64_t begin, int64_t end) { order.plane_gradients(call, begin, end); });
+    }
   }
   if (call.wants_source_gradient()) {
     parallel_units(LocationUnits(call.locations, call.grid_batch).count, work,
                    [&](int64_t begin, int64_t end) { order.plane_source_gradient(call, begin, end); });
   }
-  if (call.grad_input.data) {
-    if (InputUnits(call).bands > 1) {
-      parallel_units(LocationUnits(call.locations, call.batch).count, work,
-                     [&](int64_t begin, int64_t end) { order.chunk_ranges(call, begin, end); });
-    }
-    parallel_units(InputUnits(call).count, work,
-                   [&](int64_t begin, int64_t end) { order.plane_input_gradient(call, begin, end); });
-  }
-}
-
-void clear_grad_input(const SampleCall& call) {
-  const int64_t elements = call.channels * call.pixels();
-  const auto bytes = static_cast<size_t>(elements * element_size(computed_in(call.dtype)));
-  parallel_units(call.input_batch, call.input_batch * elements, [&](int64_t begin, int64_t end) {
-    std::memset(static_cast<char*>(call.grad_input.data) + static_cast<size_t>(begin) * bytes, 0,
-                static_cast<size_t>(end - begin) * bytes);
-  });
+  if (!call.grad_input.data) return;
+  const SampleCall rest = call.without_source_gradient();
+  if (!can_take_both(call) && gradients_by_parts(order, rest, work)) return;
+  parallel_units(InputUnits(rest).count, work,
+                 [&](int64_t begin, int64_t end) { order.plane_input_gradient(rest, begin, end); });
 }
 
 void gradients(const Kernels::Order& order, SampleCall call, int64_t work) {
-  call.threads = torch::stable::get_num_threads();
   if (call.mode == InterpolationMode::kNearest && call.wants_source_gradient() && call.grad_input.data) {
     SampleCall source = call;  // zeros, which are no reason to take grad_input another way
     source.grad_input = {};
     plane_gradients(order, source, work);
     if (call.transform.grad_theta) sum_theta(call.transform, computed_in(call.dtype), call.grid_batch);
-    call.grad_grid = call.transform.grad_flow = {};
-    call.transform.grad_theta = nullptr;
+    call = call.without_source_gradient();
   }
   if (choose_gradients(call) == Applier::kPlanes) {
     plane_gradients(order, call, work);
@@ -114,10 +127,9 @@ void gradients(const Kernels::Order& order, SampleCall call, int64_t work) {
 
 void grid_sample(const SampleCall& call) { read(kernels().first, call, work_of(call)); }
 
-int64_t grid_sample_scratch(const SampleCall& call) {
-  SampleCall shared_out = call;
-  shared_out.threads = torch::stable::get_num_threads();
-  return gradients_scratch(shared_out);
+int64_t grid_sample_scratch(SampleCall& call) {
+  call.threads = torch::stable::get_num_threads();
+  return gradients_scratch(call);
 }
 
 void grid_sample_backward(const SampleCall& call) { gradients(kernels().first, call, work_of(call)); }

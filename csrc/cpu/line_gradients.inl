@@ -134,7 +134,7 @@ void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
   for (int64_t number = begin; number < end; ++number) {
     const auto [n, first_channel, last_channel] = groups.at(number);
     if (kWantsInput && in_place) {
-      clear_image<scalar_t>(call, call.grad_input, n, first_channel, last_channel, 0, call.size[call.dims - 1]);
+      clear_image<scalar_t>(call, call.grad_input, n, first_channel, last_channel);
     }
     scalar_t* sums = has_parts ? static_cast<scalar_t*>(call.scratch) + number * entries : all.line(0);
     if (kWantsSource) std::memset(sums, 0, static_cast<size_t>(entries) * sizeof(scalar_t));

@@ -105,49 +105,28 @@ struct LineGroups {
 constexpr int kChunk = 64;
 static_assert(kTile % kChunk == 0);
 
-/// Where a chunk's taps are in a plane, by which a band of rows passes over chunks that have none in it.
-struct OffsetRange {
-  int64_t least, largest;
-};
-struct ChunkRanges {
-  int64_t chunks;  // of an image
-  int64_t count;
-  STN_HOST explicit ChunkRanges(const SampleCall& call)
-      : chunks(ceil_divide(call.locations, kChunk)), count(chunks * call.batch) {}
-  STN_HOST OffsetRange& at(const SampleCall& call, int64_t n, int64_t location) const {
-    return static_cast<OffsetRange*>(call.scratch)[n * chunks + location / kChunk];
-  }
-};
-
-/// What owns an element of grad_input: (n, group of channels, band of rows), where a row is an index of the slowest axis.
-/// A unit walks all locations of its image and so pays for their preparation: channels are cut only where threads want more
-/// units than images, and rows only where they want more than that. Sums have the same order however it is cut.
+/// What owns an element of grad_input: (n, group of channels). A unit walks all locations of its image and so pays for their
+/// preparation: channels are cut only where threads want more units than images. Sums have the same order however it is cut.
 struct InputUnits {
-  int64_t channels, rows;  // an image
-  int64_t group, groups;   // channels in one; of an image
-  int64_t band, bands;     // rows in one; of a group
+  int64_t channels, group, groups;  // of an image; channels in one; of an image
   int64_t count;
 
-  STN_HOST explicit InputUnits(const SampleCall& call) : channels(call.channels), rows(call.size[call.dims - 1]) {
-    constexpr int64_t kLeastChannels = 4, kMostBands = 8, kSmallWork = 32768;
+  STN_HOST explicit InputUnits(const SampleCall& call) : channels(call.channels) {
+    constexpr int64_t kLeastChannels = 2, kSmallWork = 32768;
     const int64_t images = std::max<int64_t>(1, call.input_batch), readers = call.batch / images;  // of each image
     const bool cut = call.threads > 1 && readers * call.locations * channels > kSmallWork;
     const int64_t wanted = cut ? ceil_divide(2 * call.threads, images) : 1;  // of an image
     group = std::max(kLeastChannels, ceil_divide(channels, wanted));
     groups = ceil_divide(channels, group);
-    band = ceil_divide(rows, std::min(kMostBands, ceil_divide(wanted, std::max<int64_t>(1, groups))));
-    bands = ceil_divide(rows, band);
-    count = call.input_batch * groups * bands;
+    count = call.input_batch * groups;
   }
 
   struct Unit {
-    int64_t n;
-    int64_t first_channel, last_channel;  // [first, last)
-    int64_t first_row, last_row;
+    int64_t n, first_channel, last_channel;  // [first, last)
   };
   STN_HOST Unit at(int64_t unit) const {
-    const int64_t row = unit % bands * band, channel = unit / bands % groups * group;
-    return {unit / bands / groups, channel, std::min(channels, channel + group), row, std::min(rows, row + band)};
+    const int64_t channel = unit % groups * group;
+    return {unit / groups, channel, std::min(channels, channel + group)};
   }
 };
 

@@ -64,24 +64,20 @@ STN_HOST Rows rows_of(const LocationArray& array, ScalarType dtype, int64_t n, i
   return Rows{data, stored, array.component_stride, array.location_stride}.from(c, location);
 }
 
-/// Zeros for channels [first_channel, last_channel) of image n, and indices [first_row, last_row) of its slowest axis. Of a
-/// dense array of either memory format, whose strides are those of its sizes (an axis of one index may have any in the call).
+/// Zeros for channels [first_channel, last_channel) of image n. Of a dense array of either memory format, whose strides are
+/// those of its sizes (an axis of one index may have any in the call).
 template <typename scalar_t>
 STN_HOST void clear_image(const SampleCall& call, const ImageArray& image, int64_t n, int64_t first_channel,
-                          int64_t last_channel, int64_t first_row, int64_t last_row) {
-  const int64_t pixels = call.pixels(), row = pixels / call.size[call.dims - 1];
+                          int64_t last_channel) {
+  const int64_t pixels = call.pixels(), channels = last_channel - first_channel;
   scalar_t* from = static_cast<scalar_t*>(image.data) + n * call.channels * pixels;
   const auto clear_some = [&](int64_t offset, int64_t count) {
     std::memset(from + offset, 0, static_cast<size_t>(count) * sizeof(scalar_t));
   };
-  const int64_t channels = last_channel - first_channel;
-  if (image.channel_stride != 1 || call.channels == 1) {
-    for (int64_t c = first_channel; c < last_channel; ++c)
-      clear_some(c * pixels + first_row * row, (last_row - first_row) * row);
-  } else if (channels == call.channels) {
-    clear_some(first_row * row * channels, (last_row - first_row) * row * channels);
+  if (image.channel_stride != 1 || channels == call.channels) {
+    clear_some(first_channel * pixels, channels * pixels);
   } else {
-    for (int64_t at = first_row * row; at < last_row * row; ++at) clear_some(at * call.channels + first_channel, channels);
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) clear_some(pixel * call.channels + first_channel, channels);
   }
 }
 

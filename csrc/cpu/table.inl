@@ -11,19 +11,14 @@ namespace {
 
 template <bool kSecond>
 constexpr Kernels::Order order_kernels() {
-  return {plane_read_kernel<kSecond>,           plane_source_gradient_kernel<kSecond>, chunk_ranges_kernel<kSecond>,
-          plane_input_gradient_kernel<kSecond>, plane_gradients_kernel<kSecond>,       line_read_kernel<kSecond>,
-          line_gradients_kernel<kSecond>};
+  return {plane_read_kernel<kSecond>,      plane_source_gradient_kernel<kSecond>, plane_input_gradient_kernel<kSecond>,
+          plane_gradients_kernel<kSecond>, part_gradients_kernel<kSecond>,        rest_of_parts_kernel<kSecond>,
+          line_read_kernel<kSecond>,       line_gradients_kernel<kSecond>};
 }
 
 constexpr Kernels all_kernels() {
-  return {order_kernels<false>(),
-          order_kernels<true>(),
-          sum_line_groups_kernel,
-          fill_gradient,
-          transform_grid,
-          transform_grid_backward,
-          theta_sums};
+  return {order_kernels<false>(), order_kernels<true>(), tile_ranges_kernel,      mark_parts_kernel, sum_line_groups_kernel,
+          fill_gradient,          transform_grid,        transform_grid_backward, theta_sums};
 }
 
 }  // namespace

@@ -130,6 +130,8 @@ class Terms {
       for (scalar_t* row : sum) clear(row);
     }
   }
+  /// From the least index of the slowest axis at which the tile's locations may have taps to the largest.
+  virtual std::pair<int64_t, int64_t> rows(int count) const = 0;
   void take(int first, int count) {
     if (own) own->take(first, count);
     if (other) other->take(first, count);
@@ -156,6 +158,11 @@ class TermsOf : public Terms<typename kind_t::scalar_t, typename kind_t::offset_
       for (int e = 0; e < kDims; ++e) by_location[i][e] = gradient[e][i];
     }
     take_gradients(where_.geometry.source, unit, n, location, count, by_location);
+  }
+  std::pair<int64_t, int64_t> rows(int count) const final {
+    constexpr int kSlowest = kDims - 1;
+    return tap_indices<kind_t::kMode, typename kind_t::Lanes>(where_.geometry.axes[kSlowest], where_.coordinate[kSlowest],
+                                                              count);
   }
   void go_to(int64_t n, int64_t location, int count) override {
     tile_coordinates(where_.geometry.source, n, location, count, where_.coordinate);
@@ -219,6 +226,16 @@ STN_HOST void with_read_terms(const SampleCall& call, Body&& body) {
         std::conditional_t<kSecond, SecondTerms<kind_t, Along<kind_t::kDims, scalar_t>, Values>, FirstTerms<kind_t, Values>>;
     terms_t terms(call, call.input, call.fill);
     body(static_cast<Terms<scalar_t, typename kind_t::offset_t>&>(terms));
+  });
+}
+
+/// Calls body(terms that have grad_input's taps, and no more).
+template <typename Body>
+STN_HOST void with_taps_only(const SampleCall& call, Body&& body) {
+  with_kind<true>(call, [&](auto kind) {
+    using kind_t = decltype(kind);
+    FirstTerms<kind_t, Nothing> terms(call, call.grad_input, ChannelArray{});
+    body(static_cast<Terms<typename kind_t::scalar_t, typename kind_t::offset_t>&>(terms));
   });
 }
 

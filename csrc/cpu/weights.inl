@@ -6,6 +6,16 @@
 namespace stn::cpu {
 namespace {
 
+/// Nothing: where taps are, and no more.
+struct Nothing {
+  static constexpr int kOrder = 0, kSets = 0;
+  static constexpr bool kAlongTangent = false;
+  template <typename stencil_t, typename tap_t>
+  STN_HOST auto operator()(const stencil_t& stencil, tap_t tap, int, int) const {
+    return stencil.weight(tap);
+  }
+};
+
 /// What a tap weighs.
 struct Values {
   static constexpr int kOrder = 0, kSets = 1;

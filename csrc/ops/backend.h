@@ -16,7 +16,7 @@ struct CpuBackend {
   void grid_sample(const SampleCall& call) { cpu::grid_sample(call); }
   void grid_sample_backward(const SampleCall& call, bool /*deterministic: always*/) { cpu::grid_sample_backward(call); }
   void grid_sample_double_backward(const SampleCall& call, bool) { cpu::grid_sample_double_backward(call); }
-  int64_t grid_sample_scratch(const SampleCall& call, bool) { return cpu::grid_sample_scratch(call); }
+  int64_t grid_sample_scratch(SampleCall& call, bool) { return cpu::grid_sample_scratch(call); }
   void fill_gradient(const FillGradientCall& call) { cpu::fill_gradient(call); }
   void transform_grid(const TransformGridCall& call) { cpu::transform_grid(call); }
   void transform_grid_backward(const TransformGridCall& call) { cpu::transform_grid_backward(call); }

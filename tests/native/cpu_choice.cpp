@@ -187,19 +187,22 @@ void check_modes() {
 }
 
 void check_both_at_once() {
-  const auto altered = [](auto&& alter) {
+  const auto of_three = [](auto&& alter) {
     SampleCall call = backward_of(call_of(3));
     call.threads = 4;
     alter(call);
-    return takes_both_at_once(call);
+    return call;
   };
+  const auto altered = [&](auto&& alter) { return can_take_both(of_three(alter)); };
   CHECK(altered([](SampleCall&) {}), "four images");
   CHECK(altered([](SampleCall& call) { set_batch(call, 2); }), "two");
   CHECK(altered([](SampleCall& call) { call.mode = InterpolationMode::kBicubic; }), "bicubic");
   CHECK(altered([](SampleCall& call) { call.grad_grid = {}, call.transform.grad_theta = &call; }), "theta's gradient");
   CHECK(altered([](SampleCall& call) { call.input.channel_stride = 0; }), "planes alike, wherever they are");
   CHECK(altered([](SampleCall& call) { call.size[1] = 1, call.input.axis_stride[1] = 77; }), "a stride that nothing takes");
-  CHECK(!altered([](SampleCall& call) { set_batch(call, 1); }), "one image for four threads");
+  const auto images = [&](int64_t count) { return of_three([=](SampleCall& call) { set_batch(call, count); }); };
+  CHECK(can_take_both(images(1)) && !takes_both_by_image(images(1)), "one image for four threads");
+  CHECK(takes_both_by_image(images(2)), "two are units enough");
   CHECK(!altered([](SampleCall& call) { call.mode = InterpolationMode::kNearest; }), "nearest has one gradient");
   CHECK(!altered([](SampleCall& call) { call.grad_input = {}; }), "the source's alone");
   CHECK(!altered([](SampleCall& call) { call.grad_grid = {}; }), "grad_input alone");
@@ -222,10 +225,10 @@ void check_scratch() {
   CHECK_CHOICE(call, choose_gradients, kPlanes);
   CHECK(gradients_scratch(call) >= parts(call, 2), "the double backward leaves grad_input out");
   set_batch(call = backward_of(call_of(3, Layout::kContiguous, ScalarType::kFloat, {224, 224})), 1);
-  CHECK(gradients_scratch(call) == 0, "one thread wants no bands");
+  CHECK(gradients_scratch(call) == 0, "one thread wants no parts");
   call.threads = 4;
-  CHECK(InputUnits(call).bands > 1, "one image is cut for four");
-  CHECK(gradients_scratch(call) == ChunkRanges(call).count * int64_t(sizeof(OffsetRange)), "ranges");
+  CHECK(LocationParts(call).parts == 4, "one image's locations are cut for four");
+  CHECK(gradients_scratch(call) == LocationParts(call).bytes(), "who adds where");
 }
 
 /// Nothing else is looked at: not where data is, nor the threads, nor the rest of what is wanted.
@@ -255,7 +258,7 @@ void check_nothing_else() {
     moved.coordinates = kCoordinateConventions[1].value;
     CHECK(choose_read(call) == choose_read(moved), "%s", name_of(choose_read(moved)));
     CHECK(choose_gradients(call) == choose_gradients(moved), "%s", name_of(choose_gradients(moved)));
-    CHECK(takes_both_at_once(call) == takes_both_at_once(moved), "both at once");
+    CHECK(takes_both_by_image(call) == takes_both_by_image(moved), "both at once");
   }
 }
 

@@ -1,9 +1,9 @@
-// Units of work own every element once: outputs and grad_grid by LocationUnits and LineBlocks, grad_input by InputUnits and
-// LineGroups.
+// Units of work own every element once: outputs and grad_grid by LocationUnits, LineBlocks and LocationParts, grad_input by
+// InputUnits and LineGroups.
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
-#include "../../csrc/cpu/partition.h"
+#include "../../csrc/cpu/parts.h"
 #include "checks.h"
 
 using namespace stn;
@@ -23,8 +23,7 @@ void check_sampling(Random& random) {
   if (call.batch > 0 && random.below(3) == 0) call.grid_batch = 1;
   call.channels = 1 + random.below(random.below(2) ? 300 : 5);
   call.locations = 1 + random.below(random.below(2) ? 40000 : 600);
-  const int64_t rows = 1 + random.below(20);
-  for (int e = 0; e < call.dims; ++e) call.size[e] = e == call.dims - 1 ? rows : 1;
+  for (int e = 0; e < call.dims; ++e) call.size[e] = 1 + random.below(20);
 
   for (const int64_t images : {call.batch, call.grid_batch}) {
     const LocationUnits tiles(call.locations, images);
@@ -39,16 +38,22 @@ void check_sampling(Random& random) {
 
   const int64_t threads[] = {1, 2, 3, 8, 64};
   call.threads = threads[random.below(5)];
-  const InputUnits parts(call);
-  std::vector<int> elements(call.input_batch * call.channels * rows);
-  for (int64_t unit = 0; unit < parts.count; ++unit) {
-    const auto [n, first_channel, last_channel, first_row, last_row] = parts.at(unit);
-    CHECK(first_channel < last_channel && first_row < last_row, "an empty unit");
-    for (int64_t c = first_channel; c < last_channel; ++c) {
-      for (int64_t row = first_row; row < last_row; ++row) ++elements[(n * call.channels + c) * rows + row];
-    }
+  const InputUnits units(call);
+  std::vector<int> planes(call.input_batch * call.channels);
+  for (int64_t unit = 0; unit < units.count; ++unit) {
+    const auto [n, first_channel, last_channel] = units.at(unit);
+    CHECK(first_channel < last_channel, "an empty unit");
+    for (int64_t c = first_channel; c < last_channel; ++c) ++planes[n * call.channels + c];
   }
-  check_once(elements, "row of grad_input");
+  check_once(planes, "plane of grad_input");
+
+  const LocationParts parts(call);
+  CHECK(parts.parts >= 1 && parts.count <= std::max(call.threads, call.batch), "%ld parts", long(parts.parts));
+  CHECK(parts.parts == 1 || call.input_batch == call.batch, "%ld parts of an image that a batch shares", long(parts.parts));
+  CHECK(parts.first_tile(0) == 0 && parts.first_tile(parts.parts) == parts.tiles, "a tile is left out");
+  for (int64_t part = 0; part < parts.parts; ++part) {
+    CHECK(parts.first_tile(part) < parts.first_tile(part + 1), "an empty part");
+  }
 }
 
 /// A call whose images are read as lines: every image is its own.

@@ -1,0 +1,173 @@
+// The gradients in planes: any number of channels, a vector of locations at a time.
+#pragma once
+#include "ownership.inl"
+#include "terms.inl"
+
+namespace stn::cpu {
+namespace {
+
+/// Which of a chunk's taps may be added to grad_input: all, or those of a part whose cells it owns, or what that leaves out.
+struct Taken {
+  enum Which { kAll, kOwn, kRest };
+  Which which = kAll;
+  const uint8_t* owners = nullptr;  // of cells
+  int64_t part = 0;
+  uint8_t* shared = nullptr;  // of the tile's chunks
+};
+
+/// The gradients of a tile of locations: what they add to grad_input, and those of the tile's coordinates.
+template <typename terms_t, bool kWantsInput, bool kWantsSource>
+class PlaneGradients {
+  using scalar_t = typename terms_t::scalar_t;
+
+ public:
+  explicit PlaneGradients(terms_t& terms) : terms_(terms), call_(terms.call) {
+    const ImageArray& own = kWantsSource ? call_.input : call_.grad_input;
+    terms_.set_strides(own.axis_stride, call_.tangent_input.axis_stride);
+  }
+
+  void begin() { std::memset(gradient_, 0, sizeof gradient_[0] * static_cast<size_t>(call_.dims)); }
+
+  /// Of all channels.
+  void add_all(int64_t n, int64_t location, int count, const Taken& taken = {}) {
+    add(n, location, count, 0, call_.channels, taken);
+  }
+  /// Of channels [first_channel, last_channel).
+  void add(int64_t n, int64_t location, int count, int64_t first_channel, int64_t last_channel, const Taken& taken = {}) {
+    if (!terms_.own && !terms_.other) return;
+    for (int start = 0; start < count; start += kChunk) {
+      if (taken.which == Taken::kRest && !taken.shared[start / kChunk]) continue;
+      const Slice slice{n, location + start, start, std::min(kChunk, count - start), first_channel, last_channel};
+      terms_.take(start, slice.count);
+      if (takes_all(taken, start)) {
+        add_slice<kWantsInput, kWantsSource>(slice);
+        continue;
+      }
+      if (kWantsSource) add_slice<false, kWantsSource>(slice);
+      leave_out(terms_.own->chunk, taken.owners, taken.part, taken.which == Taken::kOwn);
+      add_slice<kWantsInput, false>(slice);
+    }
+  }
+
+  /// Hands the gradients of the coordinates on.
+  void finish(int64_t unit, int64_t n, int64_t location, int count) {
+    terms_.take_source_gradient(unit, n, location, count, gradient_);
+  }
+
+ private:
+  /// A chunk of locations, the first of which is the tile's `start`, and some channels.
+  struct Slice {
+    int64_t n, location;
+    int start, count;
+    int64_t first_channel, last_channel;
+  };
+
+  /// Whether all of the chunk's taps are added. Notes for who adds the rest that they aren't.
+  bool takes_all(const Taken& taken, int start) const {
+    if (!kWantsInput || !terms_.own || taken.which == Taken::kAll) return true;
+    if (taken.which == Taken::kRest) return false;
+    const bool all = is_owner_of_all(terms_.own->chunk, taken.owners, taken.part);
+    taken.shared[start / kChunk] = !all;
+    return all;
+  }
+
+  template <bool kToInput, bool kToSource>
+  void add_slice(const Slice& slice) {
+    alignas(64) Row<scalar_t> reads;
+    clear(reads);
+    if (kToSource && terms_.own && terms_.own->image.data) terms_.own->chunk.mark_readers(reads);
+    if (kToSource && terms_.other && terms_.other->image.data) terms_.other->chunk.mark_readers(reads);
+    for (int64_t c = slice.first_channel; c < slice.last_channel; ++c) {
+      alignas(64) Row<scalar_t> value;
+      clear(value);  // behind the last location, too
+      load_row(rows_of(call_.grad_output, call_.dtype, slice.n, c, slice.location), 0, slice.count, value);
+      if (kToInput && terms_.own) {
+        const ImageArray& grad = call_.grad_input;
+        auto* plane = static_cast<scalar_t*>(grad.data) + slice.n * grad.batch_stride + c * grad.channel_stride;
+        Scatter<typename terms_t::reader_t::chunk_t>{terms_.own->chunk}.add(value, plane);
+      }
+      if (!kToSource) continue;
+      if (call_.dims == 1) add_to_gradient<1>(slice, c, value, reads);
+      if (call_.dims == 2) add_to_gradient<2>(slice, c, value, reads);
+      if (call_.dims == 3) add_to_gradient<3>(slice, c, value, reads);
+    }
+  }
+
+  template <int kDims>
+  void add_to_gradient(const Slice& slice, int64_t c, const Row<scalar_t>& value, const Row<scalar_t>& reads) {
+    using value_t = vector_of<scalar_t>;
+    alignas(64) Row<scalar_t> slope[kDims];
+    scalar_t* to[kDims];
+    for (int e = 0; e < kDims; ++e) to[e] = slope[e];
+    terms_.read_channel(kWantsInput, slice.n, c, to);
+    for (int e = 0; e < kDims; ++e) {
+      // what reads nothing has no gradient, of an infinite value either
+      for (int i = 0; i < slice.count; i += kLanes<value_t>) {
+        const auto along = load_lanes<value_t>(&slope[e][i]);
+        const auto counts = (load_lanes<value_t>(&reads[i]) != 0) | (along != 0);
+        scalar_t* sum = &gradient_[e][slice.start + i];
+        const auto more = select(counts, load_lanes<value_t>(&value[i]) * along, scalar_t(0));
+        store_lanes(sum, load_lanes<value_t>(sum) + more);
+      }
+    }
+  }
+
+  terms_t& terms_;
+  const SampleCall& call_;
+  alignas(64) TileOf<kMaxDims, scalar_t> gradient_;
+};
+
+/// Writes the gradient of the source alone. LocationUnits of the grid's images.
+template <typename terms_t>
+void source_gradient(terms_t& terms, int64_t begin, int64_t end) {
+  const SampleCall& call = terms.call;
+  PlaneGradients<terms_t, false, true> gradients(terms);
+  const LocationUnits units(call.locations, call.grid_batch);
+  for (int64_t unit = begin; unit < end; ++unit) {
+    const auto [m, location, count] = units.at(unit);
+    gradients.begin();
+    terms.go_to(m, location, count);
+    for (int64_t n = m; n < call.batch; n += call.grid_batch) gradients.add_all(n, location, count);  // that use this grid
+    gradients.finish(unit, m, location, count);
+  }
+}
+
+/// Writes grad_input alone. InputUnits.
+template <typename terms_t>
+void input_gradient(terms_t& terms, int64_t begin, int64_t end) {
+  using scalar_t = typename terms_t::scalar_t;
+  const SampleCall& call = terms.call;
+  PlaneGradients<terms_t, true, false> gradients(terms);
+  const InputUnits units(call);
+  for (int64_t number = begin; number < end; ++number) {
+    const InputUnits::Unit unit = units.at(number);
+    clear_image<scalar_t>(call, call.grad_input, unit.n, unit.first_channel, unit.last_channel);
+    if (!terms.own) continue;
+    for (int64_t n = unit.n; n < call.batch; n += call.input_batch) {  // the images that read this one
+      for (int64_t location = 0; location < call.locations; location += kTile) {
+        const int count = static_cast<int>(std::min<int64_t>(kTile, call.locations - location));
+        terms.go_to(n, location, count);
+        gradients.add(n, location, count, unit.first_channel, unit.last_channel);
+      }
+    }
+  }
+}
+
+/// Both at once. A unit is an image.
+template <typename terms_t>
+void both_gradients(terms_t& terms, int64_t begin, int64_t end) {
+  const SampleCall& call = terms.call;
+  PlaneGradients<terms_t, true, true> gradients(terms);
+  const LocationUnits units(call.locations, call.batch);
+  for (int64_t unit = begin * units.tiles; unit < end * units.tiles; ++unit) {
+    const auto [n, location, count] = units.at(unit);
+    if (location == 0) clear_image<typename terms_t::scalar_t>(call, call.grad_input, n, 0, call.channels);
+    gradients.begin();
+    terms.go_to(n, location, count);
+    gradients.add_all(n, location, count);
+    gradients.finish(unit, n, location, count);
+  }
+}
+
+}  // namespace
+}  // namespace stn::cpu
