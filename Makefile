@@ -3,8 +3,9 @@
 #   make demo     trains a spatial transformer on MNIST; DEMO="--data DIR" and the like go to examples/train_mnist.py
 #   make experiment  the table of the paper's distorted MNIST, within 3 minutes: errors, curves, pictures in distorted_mnist/;
 #                 EXPERIMENT="--data DIR --budget cpu" and the like go to examples/distorted_mnist.py
-#   make test     the whole test-suite, then a part of it on the CUDA kernels executed on the host (pytest --device emulated
-#                 runs all of it there); TESTS="tests/test_parity.py -k border" for a part, on the CPU only
+#   make test     the whole test-suite, then a part of it on the CPU kernels of this machine's other instruction sets (pytest
+#                 --other-instruction-sets), and a part on the CUDA kernels executed on the host (pytest --device emulated runs
+#                 all of it there); TESTS="tests/test_parity.py -k border" for a part, on the CPU only, in one process
 #   make gpu      builds for the GPUs here and runs tests, checks, compute-sanitizer and the benchmark within 9 minutes, with the
 #                 Python and torch that are there and no network; OUT=DIR for what it writes (build/gpu), GPU="--minutes 4"
 #                 and the like go to tools/gpu.py
@@ -19,6 +20,12 @@ TESTS ?=
 EMULATED = affine_grid autocast autograd beyond broadcasting complex cuda_backend double_backward edges errors fill \
 	gradients memory_format mixed_precision nonfinite nonfinite_beyond operators other_libraries padding_beyond sixteen_bits \
 	transform_grids transform_identity transform_operators transform_sample valid_mask
+# what every instruction set's CPU kernels pass; a spawned DataLoader worker would have the best one's
+OTHER_SETS = parity gradients double_backward forward_ad_checks nonfinite threads
+# pytest-xdist's, where it is: whole files go to as many processes as there are cores, which don't spin while they wait.
+IN_PARALLEL = $$($(PYTHON) -c "import xdist" 2>/dev/null && echo --numprocesses auto --maxprocesses $(JOBS) --dist loadfile)
+JOBS ?= 8
+export OMP_WAIT_POLICY ?= passive
 DEMO ?=
 EXPERIMENT ?=
 OUT ?= build/gpu
@@ -31,9 +38,12 @@ build:
 	$(PYTHON) setup.py -q build_ext --inplace
 
 test: build
+ifneq ($(TESTS),)
 	$(PYTHON) -m pytest $(TESTS)
-ifeq ($(TESTS),)
-	$(PYTHON) -m pytest --device emulated $(EMULATED:%=tests/test_%.py)
+else
+	$(PYTHON) -m pytest $(IN_PARALLEL)
+	$(PYTHON) -m pytest $(IN_PARALLEL) --other-instruction-sets $(OTHER_SETS:%=tests/test_%.py) -k "not dataloader"
+	$(PYTHON) -m pytest $(IN_PARALLEL) --device emulated $(EMULATED:%=tests/test_%.py)
 endif
 
 demo: build

@@ -12,10 +12,13 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import emulated
 import pytest
 import torch
+
+INSTRUCTION_SETS = "baseline", "avx2", "avx512"  # in the order of stn::cpu::kInstructionSets
 
 # Subject -> lines about torch's own sampler, filled by tests.
 ABOUT_TORCH = pytest.StashKey[dict[str, list[str]]]()
@@ -25,10 +28,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     default = "cuda" if torch.cuda.is_available() else "cpu"
     choices = ("cpu", "cuda", "emulated")
     parser.addoption("--device", choices=choices, default=default, help=f"where tests run (here: {default})")
+    parser.addoption("--other-instruction-sets", action="store_true",
+                     help="each test on the CPU kernels of every instruction set of this machine but the best, the default one")
 
 
 def is_emulated(config: pytest.Config) -> bool:
     return config.getoption("--device") == "emulated"
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of pytest-xdist's processes, to which pytest -n gives the tests. It has what the first one made."""
+    return hasattr(config, "workerinput")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,11 +47,28 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder = tempfile.mkdtemp(prefix="stn_cuda_inductor_")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if is_emulated(config):  # before any test module imports stn_cuda
-        sys.path.insert(0, str(emulated.package()))
+        sys.path.insert(0, str(emulated.FOLDER if is_worker(config) else emulated.package()))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return True if is_emulated(config) and collection_path.name in emulated.NOT_OF_A_DEVICE else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if not metafunc.config.getoption("--other-instruction-sets"):
+        return
+    import stn_cuda  # here, as it may be the emulated one
+
+    best = INSTRUCTION_SETS.index(stn_cuda.build_info()["instruction_set"])
+    metafunc.fixturenames.insert(0, "other_instruction_set")
+    metafunc.parametrize("other_instruction_set", INSTRUCTION_SETS[:best], indirect=True)
+
+
+@pytest.fixture
+def other_instruction_set(request: pytest.FixtureRequest) -> Iterator[None]:
+    torch.ops.stn_cuda._use_instruction_set(INSTRUCTION_SETS.index(request.param))
+    yield
+    torch.ops.stn_cuda._use_instruction_set(-1)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -49,6 +76,18 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if is_emulated(config):
         header += [f"left out: {name}, {reason}" for name, reason in emulated.NOT_OF_A_DEVICE.items()]
     return header
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if is_worker(session.config):
+        session.config.workeroutput["about torch"] = dict(session.config.stash[ABOUT_TORCH])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of pytest-xdist's has ended; one that died has no output."""
+    for subject, lines in getattr(node, "workeroutput", {}).get("about torch", {}).items():
+        node.config.stash[ABOUT_TORCH][subject] += lines
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -42,15 +42,18 @@ NOT_OF_A_DEVICE = {
 }
 
 
+FOLDER = BUILD / "emulated"  # to import from
+
+
 def package() -> Path:
-    """The folder to import from. It is built by the ninja graph of `python setup.py build_ext --inplace`."""
+    """Makes FOLDER. It is built by the ninja graph of `python setup.py build_ext --inplace`."""
     if not (BUILD / "build.ninja").exists():
         raise SystemExit("--device emulated: build the project in place first, `make build`")
     done = subprocess.run([sys.executable, "-m", "ninja", "-C", str(BUILD), "emulated"], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"--device emulated: the emulated library doesn't build\n{done.stdout}{done.stderr}")
-    (library,) = (BUILD / "emulated").glob("*.so")
-    folder = BUILD / "emulated" / "stn_cuda"
+    (library,) = FOLDER.glob("*.so")
+    folder = FOLDER / "stn_cuda"
     folder.mkdir(exist_ok=True)
     source = ROOT / "stn_cuda"
     packages = [init.parent for init in source.glob("*/__init__.py")]
@@ -58,4 +61,4 @@ def package() -> Path:
         link = folder / file.name
         link.unlink(missing_ok=True)
         link.symlink_to(file)
-    return folder.parent
+    return FOLDER

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from beyond import FEW, Row
 from cases import DTYPES, Case, all_cases, torch_grid_sample
+from conftest import INSTRUCTION_SETS
 from tolerances import PARITY, parity
 
 import stn_cuda
 
-INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 use_instruction_set = torch.ops.stn_cuda._use_instruction_set
 
 

@@ -23,7 +23,8 @@ VENV = Path(__file__).resolve().parent.parent / ".venv"
 BUILD = {"setuptools": "setuptools>=70", "wheel": "wheel", "ninja": "ninja", "pybind11": "pybind11>=2.13",
          "numpy": "numpy", "pytest": "pytest"}
 EXTRA = {"scipy": "scipy", "cv2": "opencv-python-headless", "hypothesis": "hypothesis", "psutil": "psutil",
-         "expecttest": "expecttest", "matplotlib": "matplotlib", "tqdm": "tqdm", "sklearn": "scikit-learn"}
+         "xdist": "pytest-xdist", "expecttest": "expecttest", "matplotlib": "matplotlib", "tqdm": "tqdm",
+         "sklearn": "scikit-learn"}
 OF_TORCH = {"kornia": "kornia", "kornia_rs": "kornia_rs"}  # installed without what they require, torch: that stays as it is
 LINT = {"ruff": "ruff", "mypy": "mypy"}
 
