@@ -21,6 +21,7 @@ NOT_OF_A_DEVICE = {
     "test_benchmark_timing.py": "how the benchmarks measure",
     "test_benchmarks.py": "the benchmarks' own machinery",
     "test_cpu_backend.py": "instruction sets and threads of the CPU's kernels",
+    "test_cpu_fuzz.py": "the CPU's kernels under sanitizers",
     "test_distorted_batches.py": "which digits come when, in the examples",
     "test_distorted_mnist.py": "training runs",
     "test_distorted_networks.py": "the examples' networks",

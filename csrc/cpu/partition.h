@@ -10,6 +10,12 @@ namespace stn::cpu {
 // Where sums depend on the cut, it depends on sizes alone, never on the number of threads; where they don't, it may. So the
 // bits of a result depend on neither.
 
+#if !defined(STN_SMALL_WORK)
+#define STN_SMALL_WORK 32768  // tests: less
+#endif
+/// Up to so many locations times channels of an image's gradients are not worth a cut.
+constexpr int64_t kSmallWork = STN_SMALL_WORK;
+
 /// Locations whose coordinates are made at a time (tile.h).
 constexpr int kTile = 512;
 
@@ -112,7 +118,7 @@ struct InputUnits {
   int64_t count;
 
   STN_HOST explicit InputUnits(const SampleCall& call) : channels(call.channels) {
-    constexpr int64_t kLeastChannels = 2, kSmallWork = 32768;
+    constexpr int64_t kLeastChannels = 2;
     const int64_t images = std::max<int64_t>(1, call.input_batch), readers = call.batch / images;  // of each image
     const bool cut = call.threads > 1 && readers * call.locations * channels > kSmallWork;
     const int64_t wanted = cut ? ceil_divide(2 * call.threads, images) : 1;  // of an image

@@ -30,7 +30,6 @@ struct LocationParts {
   int64_t count;
 
   STN_HOST explicit LocationParts(const SampleCall& call) : tiles(ceil_divide(call.locations, kTile)), batch_(call.batch) {
-    constexpr int64_t kSmallWork = 32768;
     const bool cut = call.input_batch == call.batch && call.locations * call.channels > kSmallWork;
     parts = cut ? std::clamp(call.threads / std::max<int64_t>(1, batch_), int64_t(1), std::min(tiles, kMostParts)) : 1;
     int64_t last = 0;  // element of a plane

@@ -8,7 +8,6 @@
 // of a call is enough to see it again.
 #include <sanitizer/common_interface_defs.h>
 
-#include "emulation.h"
 #include "fuzz_fill.h"
 #include "fuzz_transform_grid.h"
 #include "fuzz_transform_sample.h"
@@ -78,7 +77,8 @@ class Sampling {
     input("grid", grid_, computed, grids);
     fill_grid();
     if (wants_output) output("output", output_, dtype(), outputs);
-    if (mask & 1) output("grad_input", grad_input_, computed, image), grad_input_->fill(zero);
+    if (mask & 1) grad_input_.emplace(array("grad_input", random_, computed, image, kGradInput));
+    if (backend::kIsCuda && grad_input_) grad_input_->fill(zero);
     if (mask & 2) output("grad_grid", grad_grid_, computed, grids);
     if (mask & 4) output("grad_grad_output", grad_grad_output_, dtype(), outputs);
     if (mask & 3 || (second && random_.below(2))) input("grad_output", grad_output_, dtype(), outputs);
@@ -105,18 +105,18 @@ class Sampling {
       if (call_.grid_batch == 1) array->batch_stride = 0;
     }
     const bool deterministic = random_.below(2);
-    const int64_t atomics_before = int64_t(emulation::counters().atomics);
-    const int error = with_any_indices(random_, [&] {
-      if (operation == 0) return cuda::grid_sample(call_, nullptr);
+    const int64_t atomics_before = backend::atomics();
+    const int error = backend::with_any_indices(random_, [&] {
+      if (operation == 0) return backend::grid_sample(call_);
       const auto scratch = scratch_for(call_, deterministic, lacking == "scratch");
-      return (second ? cuda::grid_sample_double_backward : cuda::grid_sample_backward)(call_, deterministic, nullptr);
+      return (second ? backend::grid_sample_double_backward : backend::grid_sample_backward)(call_, deterministic);
     });
-    CHECK(error == 0, "%s", cuda::error_string(error));
+    CHECK(error == 0, "%s", backend::error_string(error));
     check(second);
     // No schedule of the emulation shows an addition that should be atomic and is not; the count of atomics does.
-    const bool adds =
-        grad_input_ && !deterministic && (!second || (tangent_grid_ && call_.mode != InterpolationMode::kNearest));
-    const int64_t atomics = int64_t(emulation::counters().atomics) - atomics_before;
+    const bool adds = backend::kIsCuda && grad_input_ && !deterministic &&
+                      (!second || (tangent_grid_ && call_.mode != InterpolationMode::kNearest));
+    const int64_t atomics = backend::atomics() - atomics_before;
     if (judged_) CHECK(atomics == (adds ? additions_ : 0), "%ld atomics, not %ld", long(atomics), long(adds ? additions_ : 0));
   }
 
@@ -222,7 +222,7 @@ int main(int count, char** arguments) {
     std::snprintf(check_context, sizeof check_context, "call %ld of seed %ld: ", long(k), long(seed));
     Random random{uint64_t(seed) * 0x9E3779B97F4A7C15ull + uint64_t(k) + 1};
     for (int warm = 0; warm < 4; ++warm) random.bits();  // neighbouring states are alike at first
-    emulation::set_seed(random.below(4) * random.bits());
+    backend::set_seed(random.below(4) * random.bits());
     if (random.below(7) == 0) {
       check_transform_grid(random);
     } else if (random.below(3) == 0) {
@@ -233,6 +233,5 @@ int main(int count, char** arguments) {
       Sampling(random).run();
     }
   }
-  std::printf("%ld calls, %ld launches, %ld checks passed\n", long(calls), long(emulation::counters().launches),
-              long(checks_done));
+  std::printf("%ld calls, %ld launches, %ld checks passed\n", long(calls), long(backend::launches()), long(checks_done));
 }

@@ -1,5 +1,5 @@
 #pragma once
-#include "../../../../csrc/cuda/cuda.h"
+#include "backend.h"
 #include "definition.h"
 #include "strided.h"
 
@@ -11,6 +11,9 @@ inline std::string lacking;
 inline Strided array(const char* name, Random& random, stn::ScalarType type, std::vector<int64_t> shape, Role role) {
   return Strided(random, type, std::move(shape), role, lacking == name);
 }
+
+/// The CPU's operators make it themselves.
+constexpr Role kGradInput = backend::kIsCuda ? Role::kOutput : Role::kDense;
 
 template <typename list_t>
 auto any_of(Random& random, const list_t& list) {
@@ -34,13 +37,4 @@ inline void draw_sizes(Random& random, int dims, int64_t limit, int64_t (&size)[
     int64_t& largest = *std::max_element(size, size + stn::kMaxDims);
     largest = (largest + 1) / 2;
   }
-}
-
-/// Calls f with 32- or 64-bit indices.
-template <typename F>
-int with_any_indices(Random& random, F&& f) {
-  const int64_t before = random.below(4) == 0 ? stn::cuda::use_index_limit(1) : -1;
-  const int error = f();
-  if (before >= 0) stn::cuda::use_index_limit(before);
-  return error;
 }

@@ -20,8 +20,8 @@ inline void check_fill_gradient(Random& random) {
   call.weight = location_array(weight, computed);
   if (weight.shape[0] == 1) call.weight.batch_stride = 0;
   call.grad_fill = {grad_fill.data(), grad_fill.strides[0], grad_fill.strides[1]};
-  const int error = with_any_indices(random, [&] { return stn::cuda::fill_gradient(call, nullptr); });
-  CHECK(error == 0, "%s", stn::cuda::error_string(error));
+  const int error = backend::with_any_indices(random, [&] { return backend::fill_gradient(call); });
+  CHECK(error == 0, "%s", backend::error_string(error));
   Expected sums(grad_fill.count());
   for (int64_t n = 0; n < call.batch; ++n) {
     for (int64_t c = 0; c < call.channels; ++c) {

@@ -19,11 +19,11 @@ inline void check_transform_grid(Random& random) {
   if (second) transform.make_tangent();
   call.grid = location_array(grid, dtype);
   call.transform = transform.arrays;
-  if (backward) transform.make_gradient(dtype, stn::cuda::theta_partials(call));
+  if (backward) transform.make_gradient(dtype, backend::theta_partials(call));
   call.transform = transform.arrays;
-  const int error = with_any_indices(
-      random, [&] { return (backward ? stn::cuda::transform_grid_backward : stn::cuda::transform_grid)(call, nullptr); });
-  CHECK(error == 0, "%s", stn::cuda::error_string(error));
+  const int error = backend::with_any_indices(
+      random, [&] { return (backward ? backend::transform_grid_backward : backend::transform_grid)(call); });
+  CHECK(error == 0, "%s", backend::error_string(error));
   Expected grids(grid.count()), gradients(transform.count());
   const double eps = epsilon_of(computed);
   for (int64_t n = 0; n < call.batch && transform.ordinary; ++n) {

@@ -1,10 +1,9 @@
 #pragma once
-#include "emulation.h"
 #include "fuzzed_transform.h"
+#include "scratch.h"
 
 /// One call of the sampler that gets its coordinates from a transform: the forward, or gradients of input and parameters.
 inline void check_transform_sample(Random& random) {
-  using stn::cuda::can_transform_backward;
   stn::SampleCall call = transformed_image(random);
   call.mode = any_of(random, stn::kInterpolationModes);
   const bool backward = random.below(3), many = random.below(10) == 0, filled = random.below(4) == 0;
@@ -22,7 +21,7 @@ inline void check_transform_sample(Random& random) {
   FuzzedTransform transform(random, computed, call.grid_batch, call, true,
                             std::max<int64_t>(1, 5000 / int64_t(taps * call.batch * call.channels)), many);
   const bool judged = transform.ordinary;
-  if ((mask & 1) && !transform.is_flow()) {
+  if (backend::kIsCuda && (mask & 1) && !transform.is_flow()) {  // it gathers
     for (stn::PaddingMode& axis : call.padding) axis = random.below(2) ? stn::PaddingMode::kZeros : stn::PaddingMode::kBorder;
   }
   call.transform = transform.arrays;
@@ -34,8 +33,9 @@ inline void check_transform_sample(Random& random) {
   if (!backward) output.emplace(array("output", random, dtype(), outputs, Role::kOutput));
   if (backward) grad_output.emplace(array("grad_output", random, dtype(), outputs, Role::kInput)).fill(number);
   if (filled) fill.emplace(array("fill", random, computed, {call.batch, call.channels}, Role::kInput)).fill(number);
-  if (mask & 1) grad_input.emplace(array("grad_input", random, computed, images, Role::kOutput));
-  if (grad_input && transform.is_flow()) grad_input->fill([] { return 0.0; });  // by a theta every element is written
+  if (mask & 1) grad_input.emplace(array("grad_input", random, computed, images, kGradInput));
+  if (backend::kIsCuda && grad_input && transform.is_flow())
+    grad_input->fill([] { return 0.0; });  // by a theta every element is written
   call.input = image_array(input), call.grad_input = image_array(grad_input);
   for (stn::ImageArray* image : {&call.input, &call.grad_input}) {
     if (call.input_batch == 1) image->batch_stride = 0;
@@ -43,17 +43,19 @@ inline void check_transform_sample(Random& random) {
   call.output = location_array(output, call.dtype), call.grad_output = location_array(grad_output, call.dtype);
   if (fill) call.fill = {fill->data(), fill->strides[0], fill->strides[1]};
   if (mask & 2) {
-    transform.make_gradient(computed, stn::cuda::theta_partials(call));
+    transform.make_gradient(computed, backend::theta_partials(call));
     call.transform = transform.arrays;
   }
-  CHECK(can_transform_backward(call, false), "these paddings");
-  CHECK(can_transform_backward(call, true) == !(transform.is_flow() && grad_input), "a flow's atomics have no order");
-  const int64_t atomics_before = int64_t(emulation::counters().atomics);
-  const int error = with_any_indices(random, [&] {
-    if (!backward) return stn::cuda::grid_sample(call, nullptr);
-    return stn::cuda::grid_sample_backward(call, false, nullptr);
+  CHECK(backend::can_transform_backward(call, false), "these paddings");
+  const bool in_order = !backend::kIsCuda || !(transform.is_flow() && grad_input);
+  CHECK(backend::can_transform_backward(call, true) == in_order, "a flow's atomics have no order");
+  const int64_t atomics_before = backend::atomics();
+  const int error = backend::with_any_indices(random, [&] {
+    if (!backward) return backend::grid_sample(call);
+    const auto scratch = scratch_for(call, false);
+    return backend::grid_sample_backward(call, false);
   });
-  CHECK(error == 0, "%s", stn::cuda::error_string(error));
+  CHECK(error == 0, "%s", backend::error_string(error));
   Expected outcome(call.batch * call.channels * locations), grad_images(input->count()), gradients(transform.count());
   int64_t additions = 0;
   for (int64_t n = 0; n < call.batch && judged; ++n) {
@@ -87,7 +89,7 @@ inline void check_transform_sample(Random& random) {
   if (output) check_result(*output, outcome, judged, "output");
   if (grad_input) check_result(*grad_input, grad_images, judged, "grad_input");
   if (mask & 2) transform.check_gradient(gradients, judged);
-  const int64_t atomics = int64_t(emulation::counters().atomics) - atomics_before;
-  const bool adds = grad_input && transform.is_flow();
+  const int64_t atomics = backend::atomics() - atomics_before;
+  const bool adds = backend::kIsCuda && grad_input && transform.is_flow();
   if (judged || !adds) CHECK(atomics == (adds ? additions : 0), "%ld atomics, not %ld", long(atomics), long(additions));
 }
