@@ -25,7 +25,6 @@ OTHER_SETS = parity gradients double_backward forward_ad_checks nonfinite thread
 # pytest-xdist's, where it is: whole files go to as many processes as there are cores, which don't spin while they wait.
 IN_PARALLEL = $$($(PYTHON) -c "import xdist" 2>/dev/null && echo --numprocesses auto --maxprocesses $(JOBS) --dist loadfile)
 JOBS ?= 8
-export OMP_WAIT_POLICY ?= passive
 DEMO ?=
 EXPERIMENT ?=
 OUT ?= build/gpu
@@ -37,6 +36,7 @@ build:
 	@test -n "$(PYTHON)"
 	$(PYTHON) setup.py -q build_ext --inplace
 
+test: export OMP_WAIT_POLICY ?= passive
 test: build
 ifneq ($(TESTS),)
 	$(PYTHON) -m pytest $(TESTS)
