@@ -1,5 +1,4 @@
 // The kernels for the compiler's own target: the sets of the other files are chosen where the machine has them.
-#define STN_VECTOR_BYTES 16
 #include "table.inl"
 
 namespace stn::cpu {

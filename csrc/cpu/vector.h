@@ -9,7 +9,10 @@
 #include "../core/numeric.h"
 
 // GNU vectors as core's value_t. STN_VECTOR_BYTES is the machine's own width (16, 32 or 64), set by the file that stands for
-// one instruction set: vectors wider than the machine's are lowered badly.
+// one instruction set: vectors wider than the machine's are lowered badly. 16 unless set: every machine's.
+#if !defined(STN_VECTOR_BYTES)
+#define STN_VECTOR_BYTES 16
+#endif
 
 namespace stn {
 

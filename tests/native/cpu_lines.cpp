@@ -1,8 +1,5 @@
 // Lines of channels (csrc/cpu/line.h, packing.inl) against plain loops. Compiled as wide_core.cpp is: a fused multiplication
 // would round once where a loop rounds twice.
-#if !defined(STN_VECTOR_BYTES)
-#define STN_VECTOR_BYTES 16
-#endif
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"

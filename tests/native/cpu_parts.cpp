@@ -1,8 +1,5 @@
 // One image's gradient by parts of its locations (csrc/cpu/parts.h): whoever adds to an element, its sum has the order of
 // locations, and no two parts add to it at a time. Compiled as wide_core.cpp is.
-#if !defined(STN_VECTOR_BYTES)
-#define STN_VECTOR_BYTES 16
-#endif
 #include <memory>
 #include <vector>
 

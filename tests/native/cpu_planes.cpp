@@ -1,8 +1,5 @@
 // Reading and adding in planes (csrc/cpu/gather.inl), and 16 bits as vectors (stored.h), against plain loops. Compiled as
 // wide_core.cpp is: a fused multiplication would round once where a loop rounds twice.
-#if !defined(STN_VECTOR_BYTES)
-#define STN_VECTOR_BYTES 16
-#endif
 #include <cmath>
 #include <vector>
 

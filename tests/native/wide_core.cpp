@@ -1,8 +1,5 @@
 // Core on vectors (the chunks of a tile, as the CPU kernels make them) against core on scalars, bit for bit. Compiled once for
 // each vector width, with -ffp-contract=off: a compiler that fuses multiplications and additions may do so differently in both.
-#if !defined(STN_VECTOR_BYTES)
-#define STN_VECTOR_BYTES 16
-#endif
 #include <cmath>
 #include <vector>
 

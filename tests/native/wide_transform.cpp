@@ -1,8 +1,5 @@
 // The CPU's tiles of transforms (csrc/cpu/transform.inl) against core one location at a time: coordinates on vectors bit for
 // bit, gradients of parameters in the order of locations. Compiled as wide_core.cpp is.
-#if !defined(STN_VECTOR_BYTES)
-#define STN_VECTOR_BYTES 16
-#endif
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
