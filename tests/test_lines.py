@@ -143,13 +143,29 @@ def test_a_second_derivative_without_grad_inputs_part_has_memory_for_lines():
     """Rows with gaps are lines for the grid's gradient, but not beside grad_input, which is dense, and left out where the grid
     has no tangent."""
     generator = torch.Generator().manual_seed(1)
-    image = torch.randn(2, 32, 40, 48, generator=generator).contiguous(memory_format=torch.channels_last)[..., :40]
-    tangent = torch.randn(2, 32, 40, 40, generator=generator).contiguous(memory_format=torch.channels_last)
-    grid = torch.rand(2, 3, 3, 2, generator=generator) * 2 - 1
-    cotangent = torch.randn(2, 32, 3, 3, generator=generator)
+    made = {"generator": generator, "dtype": torch.float64}
+    image = torch.randn(2, 32, 40, 48, **made).contiguous(memory_format=torch.channels_last)[..., :40]
+    tangent = torch.randn(2, 32, 40, 40, **made).contiguous(memory_format=torch.channels_last)
+    grid = torch.rand(2, 3, 3, 2, **made) * 2 - 1
+    cotangent = torch.randn(2, 32, 3, 3, **made)
 
     def second(image: Tensor, tangent: Tensor) -> Tensor:
         options = (0, [0, 0], 0, None, False, [False, True, True, False], False)
         return torch.ops.stn_cuda.grid_sample_double_backward(tangent, None, None, cotangent, image, grid, *options)[2]
 
     torch.testing.assert_close(second(image, tangent), second(image.contiguous(), tangent.contiguous()))
+
+
+@pytest.mark.parametrize(
+    ("in_size", "out_size"), (((9, 11), (530, 523)), ((530, 523), (90, 101))), ids=("output", "grad_input"))
+@pytest.mark.parametrize("layout", ("contiguous", "channels_last"))
+def test_what_is_written_past_the_caches_is_there(in_size, out_size, layout):
+    """16 channels of float32 are 64 bytes a pixel or location, and these more than 16 MiB."""
+    generator = torch.Generator().manual_seed(3)
+    image = LAYOUTS[layout](torch.rand(1, 16, *in_size, generator=generator) - 0.5)
+    grid = 2.2 * torch.rand(1, *out_size, 2, generator=generator) - 1.1
+    cotangent = torch.rand(1, 16, *out_size, generator=generator) - 0.5
+    assert 64 * max(in_size[0] * in_size[1], out_size[0] * out_size[1]) > 1 << 24
+    sample = sampler("bilinear", "zeros")
+    given = image, grid, cotangent
+    assert_alike(results(sample, *given), results_of_few(sample, *given), parity("bilinear", torch.float32))

@@ -30,6 +30,7 @@ STENCIL, SAMPLE, SOURCE, PARAMS, STORAGE = "core/stencil.h", "core/sample.h", "c
 GRID_KERNELS, THETA_KERNELS = "cuda/transform_grid_kernels.cuh", "cuda/theta_kernels.cuh"
 GATHER_KERNELS, KERNELS, CPU_TRANSFORM = "cuda/gather_kernels.cuh", "cuda/sample_kernels.cuh", "cpu/transform.inl"
 CHUNK, PLANES, PACKING = "cpu/chunk.inl", "cpu/gather.inl", "cpu/packing.inl"
+DOTS, SCATTER, LINE = "cpu/dots.inl", "cpu/scatter.inl", "cpu/line.h"
 CHOICE, PARTITION, PARTS, OWNERSHIP = "cpu/choice.h", "cpu/partition.h", "cpu/parts.h", "cpu/ownership.inl"
 REDUCE, FILL = "cuda/reduce.cuh", "core/fill.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
@@ -393,7 +394,12 @@ MUTATIONS = [
     Mutation(STENCIL, "(x < axis.last - kMargin)", "(x <= axis.last - kMargin)", "inside up to the last pixel", "wide_core"),
     Mutation(STENCIL, "(x > kMargin) &", "(x > kMargin - 1) &", "inside from the pixel before the first", "wide_core"),
     Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
-    Mutation(PLANES, "if (offset >= 0) plane", "if (offset > 0) plane", "a first pixel without a sum", "cpu_planes"),
+    Mutation(SCATTER, "if (offset >= 0) plane", "if (offset > 0) plane", "a first pixel without a sum", "cpu_planes"),
+    Mutation(SCATTER, "if (chunk.has_pairs())", "if (true)", "pairs that are apart, added as one", "cpu_planes"),
+    Mutation(DOTS, "keep(g) * pixels", "g * pixels", "an infinite gradient of nothing", "cpu_planes"),
+    Mutation(DOTS, "if (chunk.is_inside(i)) {", "if (true) {", "an infinite weight of nothing", "cpu_planes"),
+    Mutation(DOTS, "kAdds ? load_lanes<value_t>(at) + product : product", "product", "one channel alone", "cpu_planes"),
+    Mutation(LINE, "fold(i, i + 2, Pieces", "fold(i, i + 1, Pieces", "lanes left out of a sum", "cpu_lines"),
     Mutation(PARTS, "other != part && range", "other > part && range", "later parts dispute nothing", "cpu_parts"),
     Mutation(PARTS, "part = parts; part-- > 0;", "part = -1; ++part < parts;", "the last owns a cell", "cpu_parts"),
     Mutation(PARTS, "((last + 1) * stride - 1)", "(last * stride)", "a tile without its last row's end", "cpu_parts"),

@@ -83,9 +83,9 @@ STN_HOST bool takes_both_by_image(const SampleCall& call) {
 }
 
 /// Whether so many elements are more than the caches keep until somebody reads them: lines are then written past these, and
-/// nothing is read from memory to be overwritten. From a few times a core's second cache.
+/// nothing is read from memory to be overwritten. About half the last cache of a server.
 STN_HOST bool streams(int64_t elements, ScalarType dtype) {
-  constexpr int64_t kKept = int64_t(1) << 22;
+  constexpr int64_t kKept = int64_t(1) << 24;
   return elements * element_size(dtype) > kKept;
 }
 STN_HOST bool streams_result(const SampleCall& call) {

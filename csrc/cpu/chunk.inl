@@ -34,21 +34,32 @@ struct alignas(64) Chunk {
   STN_HOST Row<scalar_t>& weight(int set, int tap, int taps_) { return weights_[set * taps_ + tap]; }
   STN_HOST const Row<scalar_t>& weight(int set, int tap, int taps_) const { return weights_[set * taps_ + tap]; }
 
-  /// Adds 1 where any tap is inside.
-  void mark_readers(Row<scalar_t>& readers) const {
-    alignas(64) offset_t largest[kChunk];
-    for (int i = 0; i < whole; ++i) largest[i] = offsets[0][i];
-    for (int tap = 1; tap < taps; ++tap) {
-      for (int i = 0; i < whole; ++i) largest[i] = std::max(largest[i], offsets[tap][i]);
-    }
-    for (int i = 0; i < whole; ++i) readers[i] += largest[i] >= 0 ? scalar_t(1) : scalar_t(0);
+  /// Whether the vector of locations that begins with the i-th has all its taps inside.
+  STN_HOST bool is_inside(int i) const { return kIsWide && near[i / kLanes<vector_of<scalar_t>>] != Near::kNothing; }
+  /// Whether all taps are inside and those of pairs side by side.
+  bool has_pairs() const {
+    bool all = kIsWide;
+    for (int i = 0; i < whole / kLanes<vector_of<scalar_t>>; ++i) all = all && near[i] == Near::kPairs;
+    return all;
   }
 
-  /// What the channel's fill value adds to a sum of taps.
-  STN_HOST void add_fill(int set, scalar_t value, scalar_t* sum) const {
+  /// Where a tap is inside, for a vector of locations.
+  STN_HOST auto are_inside(int tap, int i) const {
+    using mask_t = typename Vectors<scalar_t>::index_t;
+    if constexpr (kIsWide) {
+      return load_lanes<mask_t>(&offsets[tap][i]) >= 0;
+    } else {
+      mask_t inside = {};
+      for (int lane = 0; lane < kLanes<vector_of<scalar_t>>; ++lane) inside[lane] = offsets[tap][i + lane] >= 0 ? -1 : 0;
+      return inside;
+    }
+  }
+
+  /// What the channel's fill value adds to a sum of taps, weighed by set 0.
+  STN_HOST void add_fill(scalar_t value, scalar_t* sum) const {
     using value_t = vector_of<scalar_t>;
     for (int i = 0; i < whole; i += kLanes<value_t>) {
-      const auto weight = load_lanes<value_t>(&fill[set][i]);
+      const auto weight = load_lanes<value_t>(&fill[0][i]);
       store_lanes(&sum[i], load_lanes<value_t>(&sum[i]) + select(weight != 0, weight * value, scalar_t(0)));
     }
   }

@@ -1,4 +1,4 @@
-// Reading and adding in planes, for a chunk of locations.
+// Reading in planes, for a chunk of locations.
 #pragma once
 #include "chunk.inl"
 
@@ -82,141 +82,72 @@ STN_HOST auto load_pixels_inside(const storage_t* plane, const offset_t* offset)
   return select(at < 0, scalar_t(0), load_pixels(plane, readable));
 }
 
-/// sum[set] = (kAdds: +=) the plane's pixels at the taps, weighed by set first + set. Whole vectors.
-template <int kTaps, bool kAdds, int kSets, typename chunk_t, typename storage_t>
-void gather_vectors(const chunk_t& chunk, int first, const storage_t* plane, typename chunk_t::scalar_t* const (&sum)[kSets]) {
+/// body(tap, the pixels that a vector of locations has there, keep) for the plane's taps at the chunk's i-th locations.
+/// keep(x): 0 where the tap is outside, as the pixel is, and x elsewhere.
+template <int kTaps, typename chunk_t, typename storage_t, typename Body>
+STN_HOST void for_each_pixels(const chunk_t& chunk, int taps, int i, const storage_t* plane, Body&& body) {
   using scalar_t = typename chunk_t::scalar_t;
   using value_t = vector_of<scalar_t>;
-  constexpr int n = kLanes<value_t>;
+  const auto all = [](value_t x) __attribute__((always_inline)) { return x; };
+  const Near near = chunk.near[i / kLanes<value_t>];
+  if (near == Near::kPairs) {
+    repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {
+      const auto pixels = load_pairs(plane, &chunk.offsets[2 * pair][i]);
+      body(2 * pair, pixels.first, all);
+      body(2 * pair + 1, pixels.second, all);
+    });
+  } else if (near == Near::kInside) {
+    repeat<kTaps == 1>(
+        taps, [&](int tap) __attribute__((always_inline)) { body(tap, load_pixels(plane, &chunk.offsets[tap][i]), all); });
+  } else {
+    STN_ROLL
+    for (int tap = 0; tap < taps; ++tap) {
+      const auto inside = chunk.are_inside(tap, i);
+      body(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]),
+           [&](value_t x) __attribute__((always_inline)) { return select(inside, x, scalar_t(0)); });
+    }
+  }
+}
+
+/// sum = (kAdds: +=) the plane's pixels at the taps, weighed by set 0. Whole vectors.
+template <int kTaps, bool kAdds, typename chunk_t, typename storage_t>
+void gather_vectors(const chunk_t& chunk, const storage_t* plane, typename chunk_t::scalar_t* sum) {
+  using value_t = vector_of<typename chunk_t::scalar_t>;
   // Copies, which the stores below can't change: they stay in registers.
   const int taps = kTaps > 0 ? kTaps : chunk.taps, count = chunk.count;
-  scalar_t* to[kSets];
-  for (int set = 0; set < kSets; ++set) to[set] = sum[set];
-  for (int i = 0; i < count; i += n) {
-    value_t total[kSets];
-    STN_UNROLL
-    for (int set = 0; set < kSets; ++set) total[set] = kAdds ? load_lanes<value_t>(&to[set][i]) : value_t{};
-    const auto add = [&](int tap, value_t pixels) __attribute__((always_inline)) {
-      STN_UNROLL
-      for (int set = 0; set < kSets; ++set)
-        total[set] += load_lanes<value_t>(&chunk.weight(first + set, tap, taps)[i]) * pixels;
-    };
-    if (chunk.near[i / n] == Near::kPairs) {
-      repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {
-        const auto pixels = load_pairs(plane, &chunk.offsets[2 * pair][i]);
-        add(2 * pair, pixels.first);
-        add(2 * pair + 1, pixels.second);
-      });
-    } else if (chunk.near[i / n] == Near::kInside) {
-      repeat<kTaps == 1>(taps,
-                         [&](int tap) __attribute__((always_inline)) { add(tap, load_pixels(plane, &chunk.offsets[tap][i])); });
-    } else {
-      STN_ROLL
-      for (int tap = 0; tap < taps; ++tap) add(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]));
-    }
-    STN_UNROLL
-    for (int set = 0; set < kSets; ++set) store_lanes(&to[set][i], total[set]);
+  for (int i = 0; i < count; i += kLanes<value_t>) {
+    value_t total = kAdds ? load_lanes<value_t>(&sum[i]) : value_t{};
+    for_each_pixels<kTaps>(chunk, taps, i, plane, [&](int tap, value_t pixels, const auto&) __attribute__((always_inline)) {
+      total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
+    });
+    store_lanes(&sum[i], total);
   }
 }
 
 /// ... one location at a time, for planes of any extent.
-template <bool kAdds, int kSets, typename chunk_t, typename storage_t>
-void gather_singly(const chunk_t& chunk, int first, const storage_t* plane, typename chunk_t::scalar_t* const (&sum)[kSets]) {
+template <bool kAdds, typename chunk_t, typename storage_t>
+void gather_singly(const chunk_t& chunk, const storage_t* plane, typename chunk_t::scalar_t* sum) {
   for (int i = 0; i < chunk.count; ++i) {
-    for (int set = 0; !kAdds && set < kSets; ++set) sum[set][i] = 0;
+    if (!kAdds) sum[i] = 0;
     for (int tap = 0; tap < chunk.taps; ++tap) {
-      if (chunk.offsets[tap][i] < 0) continue;
-      const auto pixel = widen(plane[chunk.offsets[tap][i]]);
-      for (int set = 0; set < kSets; ++set) sum[set][i] += chunk.weight(first + set, tap)[i] * pixel;
+      const auto offset = chunk.offsets[tap][i];
+      if (offset >= 0) sum[i] += chunk.weight(0, tap)[i] * widen(plane[offset]);
     }
   }
 }
 
-/// sum[set] = (kAdds: +=) what a channel has at the taps, weighed by set first + set.
-template <bool kAdds, int kSets, typename chunk_t>
-void gather(const chunk_t& chunk, int first, const Rows& channel, typename chunk_t::scalar_t* const (&sum)[kSets]) {
+/// sum = (kAdds: +=) what a channel has at the taps, weighed by set 0.
+template <bool kAdds, typename chunk_t>
+void gather(const chunk_t& chunk, const Rows& channel, typename chunk_t::scalar_t* sum) {
   with_storage<typename chunk_t::scalar_t>(channel.dtype, [&](auto zero) {
     const auto* plane = channel.row<const decltype(zero)>(0);
     if constexpr (chunk_t::kIsWide) {
-      with_taps(chunk.taps, [&](auto taps) { gather_vectors<decltype(taps)::value, kAdds>(chunk, first, plane, sum); });
+      with_taps(chunk.taps, [&](auto taps) { gather_vectors<decltype(taps)::value, kAdds>(chunk, plane, sum); });
     } else {
-      gather_singly<kAdds>(chunk, first, plane, sum);
+      gather_singly<kAdds>(chunk, plane, sum);
     }
   });
 }
-
-/// a[0] b[0] a[1] b[1] ...
-template <typename scalar_t, int... kLane>
-STN_HOST void store_in_turn(vector_of<scalar_t> a, vector_of<scalar_t> b, scalar_t* to, std::integer_sequence<int, kLane...>) {
-  constexpr int n = sizeof...(kLane);
-  const typename Vectors<scalar_t>::index_t low = {(kLane / 2 + kLane % 2 * n)...};
-  const typename Vectors<scalar_t>::index_t high = {(n / 2 + kLane / 2 + kLane % 2 * n)...};
-  store_lanes(to, __builtin_shuffle(a, b, low));
-  store_lanes(to + n, __builtin_shuffle(a, b, high));
-}
-
-/// plane += value times set 0's weights at the taps inside. Not in the order of locations: pixels that neighbours share would
-/// wait for each other.
-template <typename chunk_t>
-class Scatter {
-  using scalar_t = typename chunk_t::scalar_t;
-  typedef scalar_t two_t __attribute__((vector_size(2 * sizeof(scalar_t))));
-  static constexpr int kApart = 8;
-
- public:
-  const chunk_t& chunk;
-
-  void add(const Row<scalar_t>& value, scalar_t* plane) const {
-    int tap = 0;
-    if constexpr (chunk_t::kIsWide) {
-      for (; tap + 1 < chunk.taps; tap += 2) add_pair(value, tap, plane);
-    }
-    for (; tap < chunk.taps; ++tap) add_tap(value, tap, plane);
-  }
-
- private:
-  STN_HOST void add_inside(int tap, int i, scalar_t product, scalar_t* plane) const {
-    const auto offset = chunk.offsets[tap][i];
-    if (offset >= 0) plane[offset] += product;
-  }
-
-  STN_HOST void add_tap(const Row<scalar_t>& value, int tap, scalar_t* plane) const {
-    alignas(64) Row<scalar_t> product;
-    const auto& weight = chunk.weight(0, tap);
-    for (int i = 0; i < chunk.whole; ++i) product[i] = value[i] * weight[i];
-    for (int start = 0; start < kApart; ++start) {
-      for (int i = start; i < chunk.count; i += kApart) add_inside(tap, i, product[i], plane);
-    }
-  }
-
-  /// The taps tap and tap + 1, by one addition where they are side by side. The same order however they are.
-  STN_HOST void add_pair(const Row<scalar_t>& value, int tap, scalar_t* plane) const {
-    using value_t = vector_of<scalar_t>;
-    constexpr int n = kLanes<value_t>;
-    alignas(64) scalar_t product[kChunk][2];
-    for (int i = 0; i < chunk.whole; i += n) {
-      const auto v = load_lanes<value_t>(&value[i]);
-      store_in_turn<scalar_t>(v * load_lanes<value_t>(&chunk.weight(0, tap)[i]),
-                              v * load_lanes<value_t>(&chunk.weight(0, tap + 1)[i]), product[i],
-                              std::make_integer_sequence<int, n>());
-    }
-    for (int start = 0; start < kApart; ++start) {
-      for (int i = start; i < chunk.count; i += kApart) {
-        if (chunk.near[i / n] == Near::kPairs) {
-          scalar_t* at = plane + chunk.offsets[tap][i];
-          two_t sum, more;
-          std::memcpy(&sum, at, sizeof sum);
-          std::memcpy(&more, product[i], sizeof more);
-          sum += more;
-          std::memcpy(at, &sum, sizeof sum);
-        } else {
-          add_inside(tap, i, product[i][0], plane);
-          add_inside(tap + 1, i, product[i][1], plane);
-        }
-      }
-    }
-  }
-};
 
 }  // namespace
 }  // namespace stn::cpu

@@ -46,6 +46,13 @@ struct Line {
       store_lanes(at, load_lanes<vector_t>(at) + factor * line.vector[v]);
     }
   }
+  /// The line folded to one vector.
+  STN_HOST vector_t sum_of_vectors() const {
+    vector_t sum = vector[0];
+    STN_UNROLL
+    for (int v = 1; v < kVectors; ++v) sum += vector[v];
+    return sum;
+  }
   /// += a * b, lane by lane
   STN_HOST void add(const Line& a, const Line& b) {
     STN_UNROLL
@@ -119,6 +126,37 @@ STN_HOST void transpose(vector_of<scalar_t> (&rows)[Line<scalar_t>::kVectorLanes
       }
     }
   }
+}
+
+/// The sum of each row's lanes, of as many rows as a vector has lanes: transposition, whose columns are added as they come.
+template <typename scalar_t>
+STN_HOST vector_of<scalar_t> sum_lanes(vector_of<scalar_t> (&rows)[Line<scalar_t>::kVectorLanes]) {
+  using vector_t = vector_of<scalar_t>;
+  constexpr int n = Line<scalar_t>::kVectorLanes, kQuarter = 16 / int(sizeof(scalar_t));
+  const auto fold = [&](int i, int k, auto low, auto high) __attribute__((always_inline)) {
+    using index_t = typename Vectors<scalar_t>::index_t;
+    const vector_t a = rows[i], b = rows[k];
+    rows[i] = shuffle<index_t>(a, b, low, std::make_integer_sequence<int, n>()) +
+              shuffle<index_t>(a, b, high, std::make_integer_sequence<int, n>());
+  };
+  STN_UNROLL
+  for (int i = 0; i < n; i += 2) {
+    fold(i, i + 1, Pieces<1, 0, 1, true, kQuarter, n>{}, Pieces<1, kQuarter / 2, 1, true, kQuarter, n>{});
+  }
+  if constexpr (kQuarter == 4) {
+    STN_UNROLL
+    for (int i = 0; i < n; i += 4) {
+      fold(i, i + 2, Pieces<2, 0, 1, false, kQuarter, n>{}, Pieces<2, 1, 1, false, kQuarter, n>{});
+    }
+  }
+  using even_t = Pieces<kQuarter, 0, 2, false, n, n>;
+  using odd_t = Pieces<kQuarter, 1, 2, false, n, n>;
+  STN_UNROLL
+  for (int apart = kQuarter; apart < n; apart *= 2) {
+    STN_UNROLL
+    for (int i = 0; i < n; i += 2 * apart) fold(i, i + apart, even_t{}, odd_t{});
+  }
+  return rows[0];
 }
 
 /// Rows of `stride` elements, kLine of them and `count` long (whole vectors), to lines that begin `step` elements apart. What

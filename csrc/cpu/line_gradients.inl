@@ -10,7 +10,8 @@ template <bool kWantsInput, bool kWantsSource, typename terms_t>
 struct LineGradients {
   using scalar_t = typename terms_t::scalar_t;
   using line_t = Line<scalar_t>;
-  using sums_t = ChunkLines<scalar_t>[kMaxDims];  // of each axis of the source, to be added over the lanes
+  using vector_t = vector_of<scalar_t>;
+  using dots_t = Dots<typename terms_t::reader_t::chunk_t>;
 
   const terms_t& terms;
   const Block& block;
@@ -26,75 +27,77 @@ struct LineGradients {
       rows_to_lines(rows_of(terms.call.grad_output, terms.call.dtype, block.n, block.c + channel, block.location),
                     block.in_line<scalar_t>(channel), block.count, cotangent[line].at[0], kLine<scalar_t>);
     }
-    sums_t sums;
-    if (kWantsSource) std::memset(sums, 0, sizeof sums[0] * static_cast<size_t>(dims));
     const int in_lines = block.template lines<scalar_t>();
+    dots_t own_dots, other_dots;
     if (terms.own) {
       with_taps(terms.own->chunk.taps, [&](auto taps) {
         with_lines(in_lines, [&](auto lines) {
-          add_reader<decltype(taps)::value, decltype(lines)::value, kWantsInput>(*terms.own, own, own_image.line_stride,
-                                                                                 cotangent, sums);
+          take_dots<decltype(taps)::value, decltype(lines)::value, kWantsInput>(*terms.own, own, own_image.line_stride,
+                                                                                cotangent, own_dots);
         });
       });
     }
     if (terms.other) {
       with_taps(terms.other->chunk.taps, [&](auto taps) {
-        add_reader<decltype(taps)::value, 0, false>(*terms.other, other, other_image.line_stride, cotangent, sums);
+        take_dots<decltype(taps)::value, 0, false>(*terms.other, other, other_image.line_stride, cotangent, other_dots);
       });
     }
-    for (int e = 0; kWantsSource && e < dims; ++e) add_sums(sums[e], block.count, gradient[e]);
+    for (int e = 0; kWantsSource && e < dims; ++e) {
+      alignas(64) Row<scalar_t> sum;
+      clear(sum);
+      if (terms.own) terms.own->weigh(own_dots, kWantsInput + e, sum);
+      if (terms.other) terms.other->weigh(other_dots, e, sum);
+      for (int i = 0; i < block.count; ++i) gradient[e][i] += sum[i];
+    }
   }
 
  private:
-  /// kLines: of the block, or 0 for any number.
+  /// Adds grad_output to grad_input's lines, if kScatters, and makes the dots its products with the image's. kLines: of the
+  /// block, or 0 for any number.
   template <int kTaps, int kLines, bool kScatters, typename reader_t>
-  void add_reader(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
-                  sums_t& sums) const {
-    const FillLines<scalar_t> fill(&reader, block);
+  void take_dots(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
+                 dots_t& dots) const {
+    constexpr int n = line_t::kVectorLanes;
     const auto& chunk = reader.chunk;
     // Copies, which the stores below can't change: they stay in registers.
-    const int lines = block.template lines<scalar_t>(), taps = kTaps > 0 ? kTaps : chunk.taps, dims = terms.call.dims;
-    const bool has_image = reader.image.data != nullptr, has_fill = reader.fill.data != nullptr;
+    const int lines = block.template lines<scalar_t>(), taps = kTaps > 0 ? kTaps : chunk.taps, count = block.count;
     const int64_t grad_stride = grad_image.line_stride;
     scalar_t* const grad_data = grad;
-    for (int i = 0; i < block.count; ++i) {
-      line_t dot[kTaps > 0 ? kTaps : kMostTaps], fill_dot = {};  // grad_output times the pixels
-      const auto add_tap = [&](int tap, auto offset) __attribute__((always_inline)) {
-        const scalar_t weight = chunk.weight(0, tap)[i];
+    if (reader.image.data) {
+      vector_t dot[kTaps > 0 ? kTaps : kMostTaps][n];
+      for (int first = 0; first < count; first += n) {
+        for (int k = 0; k < n; ++k) {
+          const int i = first + k;
+          repeat<kTaps>(taps, [&](int tap) __attribute__((always_inline)) {
+            const auto offset = chunk.offsets[tap][i];
+            dot[tap][k] = vector_t{};
+            if (offset < 0 || i >= count) return;
+            const scalar_t weight = chunk.weight(0, tap)[i];
+            line_t sum = line_t::zeros();
+            repeat<kLines>(lines, [&](int line) __attribute__((always_inline)) {
+              const line_t g = line_t::load(cotangent[line].at[i]);
+              if constexpr (kScatters) line_t::add_in_memory(weight, g, grad_data + offset + line * grad_stride);
+              if constexpr (kWantsSource) sum.add(g, line_t::load(data + offset + line * stride));
+            });
+            if constexpr (kWantsSource) dot[tap][k] = sum.sum_of_vectors();
+          });
+        }
+        for (int tap = 0; kWantsSource && tap < taps; ++tap) dots.set(tap, first, sum_lanes<scalar_t>(dot[tap]));
+      }
+    }
+    if (!kWantsSource || !reader.fill.data) return;
+    const FillLines<scalar_t> fill(&reader, block);
+    for (int first = 0; first < count; first += n) {
+      vector_t dot[n];
+      for (int k = 0; k < n; ++k) {
         line_t sum = line_t::zeros();
-        repeat<kLines>(lines, [&](int line) __attribute__((always_inline)) {
-          const line_t g = line_t::load(cotangent[line].at[i]);
-          if constexpr (kScatters) line_t::add_in_memory(weight, g, grad_data + offset + line * grad_stride);
-          if constexpr (kWantsSource) sum.add(g, line_t::load(data + offset + line * stride));
-        });
-        dot[tap] = sum;
-      };
-      if (has_image) for_each_tap_inside<kTaps>(chunk, i, add_tap);
-      if constexpr (!kWantsSource) continue;
-      for (int line = 0; has_fill && line < lines; ++line) {
-        fill_dot.add(line_t::load(cotangent[line].at[i]), line_t::load(fill.at[line]));
+        for (int line = 0; line < lines; ++line) {
+          sum.add(line_t::load(cotangent[line].at[std::min(first + k, count - 1)]), line_t::load(fill.at[line]));
+        }
+        dot[k] = sum.sum_of_vectors();
       }
-      for (int e = 0; e < dims; ++e) {
-        line_t sum = line_t::load(sums[e].at[i]);
-        const auto add_dot = [&](int tap, auto) __attribute__((always_inline)) {
-          sum.add(chunk.weight(kScatters + e, tap, taps)[i], dot[tap]);
-        };
-        if (has_image) for_each_tap_inside<kTaps>(chunk, i, add_dot);
-        if (has_fill && chunk.fill[kScatters + e][i] != 0) sum.add(chunk.fill[kScatters + e][i], fill_dot);
-        sum.store(sums[e].at[i]);
-      }
+      dots.set_fill(first, sum_lanes<scalar_t>(dot));
     }
-  }
-
-  /// total[i] += the sum of line i's lanes, in their order.
-  static void add_sums(const ChunkLines<scalar_t>& lines, int count, scalar_t* total) {
-    alignas(64) scalar_t rows[kLine<scalar_t>][kChunk];
-    alignas(64) Row<scalar_t> sums = {};
-    transpose_lines(lines.at[0], kLine<scalar_t>, kChunk, rows[0], kChunk);
-    for (int k = 0; k < kLine<scalar_t>; ++k) {
-      for (int i = 0; i < kChunk; ++i) sums[i] += rows[k][i];
-    }
-    for (int i = 0; i < count; ++i) total[i] += sums[i];
   }
 };
 

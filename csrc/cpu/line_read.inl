@@ -5,20 +5,79 @@
 namespace stn::cpu {
 namespace {
 
-/// lines = (kAdds: +=) a line of what the reader's image has at the chunk's locations.
-template <int kTaps, bool kAdds, typename reader_t, typename scalar_t>
-void read_line(const reader_t& reader, const scalar_t* data, const scalar_t* fill, ChunkLines<scalar_t>& lines) {
-  using line_t = Line<scalar_t>;
-  const auto& chunk = reader.chunk;
-  for (int i = 0; i < chunk.count; ++i) {
-    line_t sum = kAdds ? line_t::load(lines.at[i]) : line_t::zeros();
-    if (reader.image.data) {
-      for_each_tap_inside<kTaps>(chunk, i, [&](int tap, auto offset) __attribute__((always_inline)) {
-        sum.add(chunk.weight(0, tap)[i], line_t::load(data + offset));
+/// What the terms' images have at the chunk's locations, a vector of a line's channels at a time. kPlain: one image, without a
+/// fill value.
+template <int kTaps, bool kPlain, typename terms_t>
+struct LineReader {
+  using scalar_t = typename terms_t::scalar_t;
+  using vector_t = vector_of<scalar_t>;
+
+  const terms_t& terms;
+  const scalar_t *own, *other;            // where the images' line begins
+  const scalar_t *own_fill, *other_fill;  // the line of their fill values
+
+  /// Of location i, the channels from `lane` on. kInside: all its taps are.
+  template <bool kInside>
+  STN_HOST vector_t at(int i, int lane) const {
+    vector_t sum = {};
+    if (kPlain || terms.own) add<kInside>(*terms.own, own, own_fill, i, lane, sum);
+    if (!kPlain && terms.other) add<kInside>(*terms.other, other, other_fill, i, lane, sum);
+    return sum;
+  }
+
+  /// Whether at<true> may be asked for the vector of locations that begins with the i-th.
+  STN_HOST bool is_inside(int i) const { return kPlain && terms.own->chunk.is_inside(i); }
+
+ private:
+  template <bool kInside, typename reader_t>
+  STN_HOST void add(const reader_t& reader, const scalar_t* data, const scalar_t* fill, int i, int lane, vector_t& sum) const {
+    const auto& chunk = reader.chunk;
+    if (kPlain || reader.image.data) {
+      repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) {
+        const auto offset = chunk.offsets[tap][i];
+        if (kInside || offset >= 0) sum += chunk.weight(0, tap)[i] * load_lanes<vector_t>(data + offset + lane);
       });
     }
-    if (reader.fill.data && chunk.fill[0][i] != 0) sum.add(chunk.fill[0][i], line_t::load(fill));
-    sum.store(lines.at[i]);
+    if (!kPlain && reader.fill.data && chunk.fill[0][i] != 0) sum += chunk.fill[0][i] * load_lanes<vector_t>(fill + lane);
+  }
+};
+
+/// Writes a line of all locations of a chunk.
+template <typename scalar_t, typename line_reader_t>
+void write_lines(const line_reader_t& reader, const Rows& rows, int channels, int count, bool streams) {
+  using line_t = Line<scalar_t>;
+  using vector_t = vector_of<scalar_t>;
+  constexpr int n = line_t::kVectorLanes;
+  alignas(64) scalar_t turned[kLine<scalar_t>][kChunk];
+  if (rows.channel_stride == 1) {
+    return with_storage<scalar_t>(rows.dtype, [&](auto zero) {
+      for (int i = 0; i < count; ++i) {
+        for (int v = 0; v < kLine<scalar_t>; v += n) store_lanes(&turned[0][v], reader.template at<false>(i, v));
+        copy_out(turned[0], channels, rows.row<decltype(zero)>(0) + i * rows.stride, 1);
+      }
+    });
+  }
+  const bool in_place = !streams && rows.is_plain() && channels == kLine<scalar_t> && rows.stride == 1 && count == kChunk;
+  scalar_t* const to = in_place ? rows.row<scalar_t>(0) : turned[0];
+  const int64_t stride = in_place ? rows.channel_stride : kChunk;
+  for (int i = 0; i < count; i += n) {
+    const bool inside = i + n <= count && reader.is_inside(i);
+    for (int v = 0; v < kLine<scalar_t>; v += n) {
+      vector_t square[n];
+      if (inside) {
+        STN_UNROLL
+        for (int k = 0; k < n; ++k) square[k] = reader.template at<true>(i + k, v);
+      } else {
+        STN_ROLL
+        for (int k = 0; k < n; ++k) square[k] = reader.template at<false>(std::min(i + k, count - 1), v);
+      }
+      transpose<scalar_t>(square);
+      STN_UNROLL
+      for (int k = 0; k < n; ++k) store_lanes(to + (v + k) * stride + i, square[k]);
+    }
+  }
+  for (int k = 0; !in_place && k < channels; ++k) {
+    streams ? stream_row(turned[k], rows, k, count) : store_row(turned[k], rows, k, count);
   }
 }
 
@@ -27,20 +86,22 @@ template <typename terms_t, typename scalar_t>
 void read_block(const terms_t& terms, const LocationArray& result, const Block& block, const LineImage<scalar_t>& own_image,
                 const scalar_t* own, const LineImage<scalar_t>& other_image, const scalar_t* other, bool streams) {
   const FillLines<scalar_t> own_fill(terms.own, block), other_fill(terms.other, block);
-  ChunkLines<scalar_t> lines;
+  const bool plain = terms.own && !terms.other && terms.own->image.data && !terms.own->fill.data;
+  const int taps = terms.own ? terms.own->chunk.taps : terms.other ? terms.other->chunk.taps : 0;
   for (int line = 0, channel = 0; channel < block.channels; ++line, channel += kLine<scalar_t>) {
-    const auto read = [&](const auto* reader, const scalar_t* data, const scalar_t* fill, auto adds) {
-      with_taps(reader->chunk.taps,
-                [&](auto taps) { read_line<decltype(taps)::value, decltype(adds)::value>(*reader, data, fill, lines); });
-    };
+    const Rows rows = rows_of(result, terms.call.dtype, block.n, block.c + channel, block.location);
+    const int in_line = block.in_line<scalar_t>(channel);
     const scalar_t *own_line = own + line * own_image.line_stride, *other_line = other + line * other_image.line_stride;
-    if (terms.own) read(terms.own, own_line, own_fill.at[line], std::false_type{});
-    if (terms.other && !terms.own) read(terms.other, other_line, other_fill.at[line], std::false_type{});
-    if (terms.other && terms.own) read(terms.other, other_line, other_fill.at[line], std::true_type{});
-    if (!terms.other && !terms.own) std::memset(lines.at, 0, sizeof lines.at);
-    lines_to_rows(lines.at[0], kLine<scalar_t>, block.count,
-                  rows_of(result, terms.call.dtype, block.n, block.c + channel, block.location),
-                  block.in_line<scalar_t>(channel), streams);
+    with_taps(taps, [&](auto kind) {
+      constexpr int kTaps = decltype(kind)::value;
+      if (plain) {
+        const LineReader<kTaps, true, terms_t> reader{terms, own_line, other_line, own_fill.at[line], other_fill.at[line]};
+        write_lines<scalar_t>(reader, rows, in_line, block.count, streams);
+      } else {
+        const LineReader<kTaps, false, terms_t> reader{terms, own_line, other_line, own_fill.at[line], other_fill.at[line]};
+        write_lines<scalar_t>(reader, rows, in_line, block.count, streams);
+      }
+    });
   }
 }
 

@@ -49,9 +49,9 @@ struct LocationUnits {
 constexpr int kMostLines = 4;
 
 /// Lines that are packed side by side: the preparation of a location serves them all. Fewer where there would be too few
-/// units, or where a pixel's lines times the pixels would be too much memory.
+/// units, or where a pixel's lines times the pixels would not stay in a core's second cache.
 STN_HOST int lines_at_once(const SampleCall& call, int64_t lines, int64_t units) {
-  constexpr int64_t kMostBytes = 1 << 21, kFewUnits = 16;
+  constexpr int64_t kMostBytes = 1 << 19, kFewUnits = 16;
   const int64_t fitting = std::min(kMostBytes / std::max<int64_t>(1, 64 * call.pixels()), units / kFewUnits);
   return static_cast<int>(std::clamp<int64_t>(std::min(fitting, lines), 1, kMostLines));
 }

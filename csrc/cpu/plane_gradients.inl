@@ -1,6 +1,7 @@
 // The gradients in planes: any number of channels, a vector of locations at a time.
 #pragma once
 #include "ownership.inl"
+#include "scatter.inl"
 #include "terms.inl"
 
 namespace stn::cpu {
@@ -19,6 +20,7 @@ struct Taken {
 template <typename terms_t, bool kWantsInput, bool kWantsSource>
 class PlaneGradients {
   using scalar_t = typename terms_t::scalar_t;
+  using chunk_t = typename terms_t::reader_t::chunk_t;
 
  public:
   explicit PlaneGradients(terms_t& terms) : terms_(terms), call_(terms.call) {
@@ -73,48 +75,44 @@ class PlaneGradients {
 
   template <bool kToInput, bool kToSource>
   void add_slice(const Slice& slice) {
-    alignas(64) Row<scalar_t> reads;
-    clear(reads);
-    if (kToSource && terms_.own && terms_.own->image.data) terms_.own->chunk.mark_readers(reads);
-    if (kToSource && terms_.other && terms_.other->image.data) terms_.other->chunk.mark_readers(reads);
     for (int64_t c = slice.first_channel; c < slice.last_channel; ++c) {
-      alignas(64) Row<scalar_t> value;
-      clear(value);  // behind the last location, too
-      load_row(rows_of(call_.grad_output, call_.dtype, slice.n, c, slice.location), 0, slice.count, value);
+      alignas(64) Row<scalar_t> copy;
+      const scalar_t* value = values_of(slice, c, copy);
       if (kToInput && terms_.own) {
         const ImageArray& grad = call_.grad_input;
         auto* plane = static_cast<scalar_t*>(grad.data) + slice.n * grad.batch_stride + c * grad.channel_stride;
-        Scatter<typename terms_t::reader_t::chunk_t>{terms_.own->chunk}.add(value, plane);
+        Scatter<chunk_t>{terms_.own->chunk}.add(value, plane);
       }
       if (!kToSource) continue;
-      if (call_.dims == 1) add_to_gradient<1>(slice, c, value, reads);
-      if (call_.dims == 2) add_to_gradient<2>(slice, c, value, reads);
-      if (call_.dims == 3) add_to_gradient<3>(slice, c, value, reads);
+      const bool first = c == slice.first_channel;
+      if (terms_.own) take_dots(*terms_.own, first, slice.n, c, value, own_);
+      if (terms_.other) take_dots(*terms_.other, first, slice.n, c, value, other_);
+    }
+    for (int e = 0; kToSource && e < call_.dims; ++e) {
+      scalar_t* sum = &gradient_[e][slice.start];
+      if (terms_.own) terms_.own->weigh(own_, kWantsInput + e, sum);
+      if (terms_.other) terms_.other->weigh(other_, e, sum);
     }
   }
 
-  template <int kDims>
-  void add_to_gradient(const Slice& slice, int64_t c, const Row<scalar_t>& value, const Row<scalar_t>& reads) {
-    using value_t = vector_of<scalar_t>;
-    alignas(64) Row<scalar_t> slope[kDims];
-    scalar_t* to[kDims];
-    for (int e = 0; e < kDims; ++e) to[e] = slope[e];
-    terms_.read_channel(kWantsInput, slice.n, c, to);
-    for (int e = 0; e < kDims; ++e) {
-      // what reads nothing has no gradient, of an infinite value either
-      for (int i = 0; i < slice.count; i += kLanes<value_t>) {
-        const auto along = load_lanes<value_t>(&slope[e][i]);
-        const auto counts = (load_lanes<value_t>(&reads[i]) != 0) | (along != 0);
-        scalar_t* sum = &gradient_[e][slice.start + i];
-        const auto more = select(counts, load_lanes<value_t>(&value[i]) * along, scalar_t(0));
-        store_lanes(sum, load_lanes<value_t>(sum) + more);
-      }
-    }
+  /// Channel c of grad_output, in whole vectors.
+  const scalar_t* values_of(const Slice& slice, int64_t c, Row<scalar_t>& copy) const {
+    const Rows row = rows_of(call_.grad_output, call_.dtype, slice.n, c, slice.location);
+    if (slice.count == kChunk && row.stride == 1 && row.is_plain()) return row.template row<const scalar_t>(0);
+    clear(copy);
+    load_row(row, 0, slice.count, copy);
+    return copy;
+  }
+
+  static void take_dots(const typename terms_t::reader_t& reader, bool first, int64_t n, int64_t c, const scalar_t* value,
+                        Dots<chunk_t>& dots) {
+    first ? reader.template take_dots<false>(n, c, value, dots) : reader.template take_dots<true>(n, c, value, dots);
   }
 
   terms_t& terms_;
   const SampleCall& call_;
   alignas(64) TileOf<kMaxDims, scalar_t> gradient_;
+  Dots<chunk_t> own_, other_;
 };
 
 /// Writes the gradient of the source alone. LocationUnits of the grid's images.

@@ -22,8 +22,7 @@ void read_planes(terms_t& terms, const LocationArray& result, int64_t begin, int
         const Rows row = rows_of(result, call.dtype, n, c, location + first);
         const bool in_place = some == kChunk && row.stride == 1 && row.is_plain();
         alignas(64) Row<scalar_t> sum;
-        scalar_t* const to[1] = {in_place ? row.row<scalar_t>(0) : sum};
-        terms.read_channel(0, n, c, to);
+        terms.read_channel(n, c, in_place ? row.row<scalar_t>(0) : sum);
         if (!in_place) store_row(sum, row, 0, some);
       }
     }

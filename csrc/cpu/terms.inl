@@ -8,7 +8,7 @@
 //   grad_grid, axis e  sum over channels of  g sum over taps of  (dw/de) I
 //   its second         sum over channels of  g sum over taps of  (dw/de) tI + sum_f tx_f (d2w/de df) I
 #pragma once
-#include "gather.inl"
+#include "dots.inl"
 #include "kernel_support.inl"
 #include "weights.inl"
 
@@ -35,15 +35,27 @@ class Reader {
   /// Makes the chunk that of the tile's locations [first, first + count).
   virtual void take(int first, int count) = 0;
 
-  /// sum[set] = (kAdds: +=) what channel c of image n has at the taps, weighed by set first + set. Rows hold whole vectors.
-  template <bool kAdds, int kSets>
-  STN_HOST void read_channel(int first, int64_t n, int64_t c, scalar_t* const (&sum)[kSets]) const {
+  /// sum = (kAdds: +=) what channel c of image n has at the taps, weighed by set 0. Rows hold whole vectors.
+  template <bool kAdds>
+  STN_HOST void read_channel(int64_t n, int64_t c, scalar_t* sum) const {
     if (image.data) {
-      gather<kAdds>(chunk, first, rows_of(image, dtype_, n, c), sum);
+      gather<kAdds>(chunk, rows_of(image, dtype_, n, c), sum);
     } else if (!kAdds) {
-      for (scalar_t* row : sum) clear(row);
+      clear(sum);
     }
-    for (int set = 0; fill.data && set < kSets; ++set) chunk.add_fill(first + set, fill.at(n, c), sum[set]);
+    if (fill.data) chunk.add_fill(fill.at(n, c), sum);
+  }
+
+  /// dots = (kAdds: +=) value times what channel c of image n has at the taps.
+  template <bool kAdds>
+  STN_HOST void take_dots(int64_t n, int64_t c, const scalar_t* value, Dots<chunk_t>& dots) const {
+    if (image.data) dots.template take<kAdds>(chunk, rows_of(image, dtype_, n, c), value);
+    if (fill.data) dots.template take_fill<kAdds>(chunk, fill.at(n, c), value);
+  }
+  /// sum += the dots, weighed by `set`.
+  STN_HOST void weigh(const Dots<chunk_t>& dots, int set, scalar_t* sum) const {
+    if (image.data) dots.weigh(chunk, set, sum);
+    if (fill.data) dots.weigh_fill(chunk, set, sum);
   }
 
  protected:
@@ -118,16 +130,15 @@ class Terms {
   }
   /// Goes to a tile of locations.
   virtual void go_to(int64_t n, int64_t location, int count) = 0;
-  /// sum = what the images have; see Reader::read_channel. `first`: own's set.
-  template <int kSets>
-  STN_HOST void read_channel(int first, int64_t n, int64_t c, scalar_t* const (&sum)[kSets]) const {
+  /// sum = what the images have; see Reader::read_channel.
+  STN_HOST void read_channel(int64_t n, int64_t c, scalar_t* sum) const {
     if (own) {
-      own->template read_channel<false>(first, n, c, sum);
-      if (other) other->template read_channel<true>(0, n, c, sum);
+      own->template read_channel<false>(n, c, sum);
+      if (other) other->template read_channel<true>(n, c, sum);
     } else if (other) {
-      other->template read_channel<false>(0, n, c, sum);
+      other->template read_channel<false>(n, c, sum);
     } else {
-      for (scalar_t* row : sum) clear(row);
+      clear(sum);
     }
   }
   /// From the least index of the slowest axis at which the tile's locations may have taps to the largest.

@@ -233,18 +233,18 @@ void check_scratch() {
 
 /// Nothing else is looked at: not where data is, nor the threads, nor the rest of what is wanted.
 void check_streams() {
-  const int64_t kept = int64_t(1) << 20;  // floats in 4 MiB
+  const int64_t kept = int64_t(1) << 22;  // floats in 16 MiB
   SampleCall call = backward_of(call_of(16));
   call.batch = call.input_batch = 1;
   call.locations = kept / 16;
-  CHECK(!streams_result(call), "4 MiB of output");
+  CHECK(!streams_result(call), "16 MiB of output");
   call.locations += 1;
   CHECK(streams_result(call), "a location more");
   call.dtype = ScalarType::kHalf;
   CHECK(!streams_result(call), "half of it");
-  call.size[0] = 256, call.size[1] = 256;
-  CHECK(!streams_grad_input(call), "4 MiB of grad_input, which isn't of 16 bits");
-  call.size[1] = 257;
+  call.size[0] = 512, call.size[1] = 512;
+  CHECK(!streams_grad_input(call), "16 MiB of grad_input, which isn't of 16 bits");
+  call.size[1] = 513;
   CHECK(streams_grad_input(call), "a row more");
 }
 

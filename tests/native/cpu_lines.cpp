@@ -22,6 +22,13 @@ void check_transposition(Random& random) {
   for (int i = 0; i < n; ++i) {
     for (int k = 0; k < n; ++k) CHECK(rows[i][k] == scalar_t(k * n + i), "lane %d of row %d: %g", k, i, double(rows[i][k]));
   }
+  scalar_t expected[n] = {};
+  for (int i = 0; i < n; ++i) {  // small integers, whose sums are the same in any order
+    for (int k = 0; k < n; ++k) expected[i] += rows[i][k] = scalar_t(random.below(99));
+  }
+  const vector_of<scalar_t> sums = sum_lanes<scalar_t>(rows);
+  for (int i = 0; i < n; ++i)
+    CHECK(sums[i] == expected[i], "sum of row %d: %g, not %g", i, double(sums[i]), double(expected[i]));
   for (int count = n; count <= kRun; count += n) {
     const int64_t stride = count + random.below(5), step = kLength + random.below(3) * kLength;
     const scalar_t mark = 77777;

@@ -82,7 +82,7 @@ void check_lines(Random& random) {
 
   const LineBlocks blocks(call), other_blocks(other);
   CHECK(blocks.lines >= 1 && blocks.lines <= kMostLines, "%d lines", blocks.lines);
-  CHECK(blocks.lines == 1 || blocks.lines * pixels * 64 <= int64_t(1) << 21, "%d lines of %ld pixels", blocks.lines,
+  CHECK(blocks.lines == 1 || blocks.lines * pixels * 64 <= int64_t(1) << 19, "%d lines of %ld pixels", blocks.lines,
         long(pixels));
   CHECK(blocks.lines == other_blocks.lines && blocks.count == other_blocks.count, "other blocks for other strides");
   std::vector<int> owners(call.batch * call.channels);
@@ -96,7 +96,7 @@ void check_lines(Random& random) {
 
   const LineGroups groups(call), other_groups(other);
   CHECK(groups.lines >= 1 && groups.lines <= kMostLines, "%d lines", groups.lines);
-  CHECK(groups.lines == 1 || groups.lines * pixels * 64 <= int64_t(1) << 21, "%d lines of %ld pixels", groups.lines,
+  CHECK(groups.lines == 1 || groups.lines * pixels * 64 <= int64_t(1) << 19, "%d lines of %ld pixels", groups.lines,
         long(pixels));
   CHECK(groups.lines == other_groups.lines && groups.count == other_groups.count, "other groups for other strides");
   CHECK(call.batch < 16 || groups.groups == 1, "%ld groups, and as many parts", long(groups.groups));

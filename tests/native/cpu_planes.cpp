@@ -1,10 +1,11 @@
-// Reading and adding in planes (csrc/cpu/gather.inl), and 16 bits as vectors (stored.h), against plain loops. Compiled as
-// wide_core.cpp is: a fused multiplication would round once where a loop rounds twice.
+// Reading and adding in planes (csrc/cpu/gather.inl, dots.inl, scatter.inl), and 16 bits as vectors (stored.h), against plain
+// loops. Compiled as wide_core.cpp is: a fused multiplication would round once where a loop rounds twice.
 #include <cmath>
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
-#include "../../csrc/cpu/gather.inl"
+#include "../../csrc/cpu/dots.inl"
+#include "../../csrc/cpu/scatter.inl"
 #include "numbers.h"
 
 using namespace stn;
@@ -45,46 +46,97 @@ struct Taps {
 
 const int kTapsOfModes[] = {1, 2, 4, 8, 16, 64};
 
-/// sum[set] = or += the taps' pixels, weighed by set first + set.
-template <bool kAdds, int kSets, typename storage_t>
+template <typename storage_t>
+std::vector<storage_t> any_plane(Random& random, int64_t pixels) {
+  std::vector<storage_t> plane(pixels);  // a read outside would be noticed by AddressSanitizer, and mostly in the sum
+  for (storage_t& pixel : plane) pixel = any_pixel<storage_t>(random);
+  return plane;
+}
+
+template <typename storage_t>
+Rows channel_of(std::vector<storage_t>& plane) {
+  return {reinterpret_cast<char*>(plane.data()), kTypeOf<storage_t>, 0, 1};
+}
+
+/// sum = or += the taps' pixels, weighed by set 0.
+template <bool kAdds, typename storage_t>
 void check_gather(Random& random, int taps, int count) {
   using scalar_t = accumulate_t<storage_t>;
   const Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
   const auto& chunk = made.chunk;
-  std::vector<storage_t> plane(made.pixels);  // a read outside would be noticed by AddressSanitizer, and mostly in the sum
-  for (storage_t& pixel : plane) pixel = any_pixel<storage_t>(random);
-  const int first = static_cast<int>(random.below(kMostSets - kSets + 1));
-  alignas(64) Row<scalar_t> sum[kSets], expected[kSets];
-  scalar_t* to[kSets];
-  for (int set = 0; set < kSets; ++set) {
-    to[set] = sum[set];
-    for (int i = 0; i < kChunk; ++i) sum[set][i] = any_number<scalar_t>(random);
-    for (int i = 0; i < count; ++i) {
-      expected[set][i] = kAdds ? sum[set][i] : scalar_t(0);
-      for (int tap = 0; tap < taps; ++tap) {
-        const int64_t offset = chunk.offsets[tap][i];
-        if (offset >= 0) expected[set][i] += chunk.weight(first + set, tap)[i] * widen(plane[offset]);
-      }
+  std::vector<storage_t> plane = any_plane<storage_t>(random, made.pixels);
+  alignas(64) Row<scalar_t> sum, expected;
+  for (scalar_t& each : sum) each = any_number<scalar_t>(random);
+  for (int i = 0; i < count; ++i) {
+    expected[i] = kAdds ? sum[i] : scalar_t(0);
+    for (int tap = 0; tap < taps; ++tap) {
+      const int64_t offset = chunk.offsets[tap][i];
+      if (offset >= 0) expected[i] += chunk.weight(0, tap)[i] * widen(plane[offset]);
     }
   }
-  const Rows channel{reinterpret_cast<char*>(plane.data()), kTypeOf<storage_t>, 0, 1};
-  gather<kAdds>(chunk, first, channel, to);
-  for (int set = 0; set < kSets; ++set) {
+  gather<kAdds>(chunk, channel_of(plane), sum);
+  for (int i = 0; i < count; ++i) {
+    CHECK(sum[i] == expected[i], "location %d, %d taps, near %d: %.9g, not %.9g", i, taps, int(chunk.near[i / made.n]),
+          double(sum[i]), double(expected[i]));
+  }
+}
+
+/// sum += what is weighed of grad_output times the taps' pixels. Where nothing is inside, grad_output is infinite, and what is
+/// outside weighs infinitely much.
+template <typename storage_t>
+void check_dots(Random& random, int taps, int count) {
+  using scalar_t = accumulate_t<storage_t>;
+  Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
+  const int channels = 1 + static_cast<int>(random.below(3)), set = static_cast<int>(random.below(kMostSets));
+  for (int tap = 0; tap < taps; ++tap) {
     for (int i = 0; i < count; ++i) {
-      CHECK(sum[set][i] == expected[set][i], "location %d, %d taps, near %d: %.9g, not %.9g", i, taps,
-            int(chunk.near[i / made.n]), double(sum[set][i]), double(expected[set][i]));
+      if (made.chunk.offsets[tap][i] < 0) made.chunk.weight(set, tap, taps)[i] = scalar_t(INFINITY);
     }
+  }
+  const auto& chunk = made.chunk;
+  Dots<typename Taps<scalar_t>::chunk_t> dots;
+  std::vector<scalar_t> expected(taps * kChunk);
+  for (int c = 0; c < channels; ++c) {
+    std::vector<storage_t> plane = any_plane<storage_t>(random, made.pixels);
+    alignas(64) Row<scalar_t> value = {};
+    for (int i = 0; i < count; ++i) {
+      bool reads = false;
+      for (int tap = 0; tap < taps; ++tap) reads |= chunk.offsets[tap][i] >= 0;
+      value[i] = reads ? any_number<scalar_t>(random) : scalar_t(INFINITY);
+      for (int tap = 0; tap < taps; ++tap) {
+        const int64_t offset = chunk.offsets[tap][i];
+        if (offset >= 0) expected[tap * kChunk + i] += value[i] * widen(plane[offset]);
+      }
+    }
+    if (c == 0) {
+      dots.template take<false>(chunk, channel_of(plane), value);
+    } else {
+      dots.template take<true>(chunk, channel_of(plane), value);
+    }
+  }
+  alignas(64) Row<scalar_t> sum;
+  Row<scalar_t> before;
+  for (int i = 0; i < kChunk; ++i) sum[i] = before[i] = any_number<scalar_t>(random);
+  dots.weigh(chunk, set, sum);
+  for (int i = 0; i < count; ++i) {
+    scalar_t total = before[i];
+    for (int tap = 0; tap < taps; ++tap) {
+      if (chunk.offsets[tap][i] >= 0) total += chunk.weight(set, tap)[i] * expected[tap * kChunk + i];
+    }
+    CHECK(sum[i] == total, "location %d, %d taps, %d channels, near %d: %.9g, not %.9g", i, taps, channels,
+          int(chunk.near[i / made.n]), double(sum[i]), double(total));
   }
 }
 
 template <typename storage_t>
-void check_gather(Random& random) {
+void check_reading(Random& random) {
   for (const int taps : kTapsOfModes) {
     for (int count = 1; count <= kChunk; ++count) {
-      check_gather<false, 1, storage_t>(random, taps, count);
-      check_gather<true, 1, storage_t>(random, taps, count);
-      check_gather<false, 2, storage_t>(random, taps, count);
-      check_gather<true, 3, storage_t>(random, taps, count);
+      for (int repeat = 0; repeat < 2; ++repeat) {
+        check_gather<false, storage_t>(random, taps, count);
+        check_gather<true, storage_t>(random, taps, count);
+        check_dots<storage_t>(random, taps, count);
+      }
     }
   }
 }
@@ -116,14 +168,6 @@ void check_scatter(Random& random) {
           CHECK(plane[at] == expected[at], "pixel %ld, %d taps: %g, not %g", long(at), taps, double(plane[at]),
                 double(expected[at]));
         }
-        Row<scalar_t> readers = {};
-        for (scalar_t& each : readers) each = 3;
-        chunk.mark_readers(readers);
-        for (int i = 0; i < count; ++i) {
-          bool reads = false;
-          for (int tap = 0; tap < taps; ++tap) reads |= chunk.offsets[tap][i] >= 0;
-          CHECK(readers[i] == scalar_t(reads ? 4 : 3), "location %d of %d, %d taps", i, count, taps);
-        }
       }
     }
   }
@@ -134,15 +178,26 @@ template <typename scalar_t>
 void check_fill(Random& random) {
   Taps<scalar_t> made(random, 1, kChunk, 2);
   for (const scalar_t value : {scalar_t(1.5), scalar_t(INFINITY), scalar_t(NAN)}) {
-    alignas(64) Row<scalar_t> sum;
-    Row<scalar_t> expected;
+    alignas(64) Row<scalar_t> sum, weighed, grad;
+    Row<scalar_t> expected, expected_weighed;
     for (int i = 0; i < kChunk; ++i) {
-      const scalar_t weight = made.chunk.fill[1][i] = random.below(2) ? any_number<scalar_t>(random) : scalar_t(0);
+      const scalar_t weight = made.chunk.fill[0][i] = random.below(2) ? any_number<scalar_t>(random) : scalar_t(0);
+      const scalar_t slope = made.chunk.fill[2][i] = random.below(2) ? any_number<scalar_t>(random) : scalar_t(0);
       sum[i] = expected[i] = any_number<scalar_t>(random);
+      weighed[i] = expected_weighed[i] = any_number<scalar_t>(random);
+      grad[i] = any_number<scalar_t>(random);
       if (weight != 0) expected[i] += weight * value;
+      if (slope != 0) expected_weighed[i] += slope * (grad[i] * value + grad[i] * scalar_t(0.5));
     }
-    made.chunk.add_fill(1, value, sum);
-    for (int i = 0; i < kChunk; ++i) CHECK(same(sum[i], expected[i]), "location %d: %g", i, double(sum[i]));
+    made.chunk.add_fill(value, sum);
+    Dots<typename Taps<scalar_t>::chunk_t> dots;
+    dots.template take_fill<false>(made.chunk, value, grad);
+    dots.template take_fill<true>(made.chunk, scalar_t(0.5), grad);
+    dots.weigh_fill(made.chunk, 2, weighed);
+    for (int i = 0; i < kChunk; ++i) {
+      CHECK(same(sum[i], expected[i]), "location %d: %g", i, double(sum[i]));
+      CHECK(same(weighed[i], expected_weighed[i]), "location %d, weighed: %g", i, double(weighed[i]));
+    }
   }
 }
 
@@ -162,7 +217,7 @@ void check_widening() {
 
 template <typename scalar_t>
 void check_scalar(Random& random) {
-  check_gather<scalar_t>(random);
+  check_reading<scalar_t>(random);
   check_scatter<scalar_t>(random);
   check_fill<scalar_t>(random);
 }
@@ -173,8 +228,8 @@ int main() {
   Random random{11};
   check_scalar<float>(random);
   check_scalar<double>(random);
-  check_gather<Half>(random);
-  check_gather<BFloat16>(random);
+  check_reading<Half>(random);
+  check_reading<BFloat16>(random);
   check_widening<Half>();
   check_widening<BFloat16>();
   std::printf("%ld checks passed\n", long(checks_done));

@@ -1,0 +1,103 @@
+// Adding in planes, for a chunk of locations.
+#pragma once
+#include "chunk.inl"
+
+namespace stn::cpu {
+namespace {
+
+/// a[0] b[0] a[1] b[1] ...
+template <typename scalar_t, int... kLane>
+STN_HOST void store_in_turn(vector_of<scalar_t> a, vector_of<scalar_t> b, scalar_t* to, std::integer_sequence<int, kLane...>) {
+  constexpr int n = sizeof...(kLane);
+  const typename Vectors<scalar_t>::index_t low = {(kLane / 2 + kLane % 2 * n)...};
+  const typename Vectors<scalar_t>::index_t high = {(n / 2 + kLane / 2 + kLane % 2 * n)...};
+  store_lanes(to, __builtin_shuffle(a, b, low));
+  store_lanes(to + n, __builtin_shuffle(a, b, high));
+}
+
+/// plane += value times set 0's weights at the taps inside. Not in the order of locations: pixels that neighbours share would
+/// wait for each other.
+template <typename chunk_t>
+class Scatter {
+  using scalar_t = typename chunk_t::scalar_t;
+  typedef scalar_t two_t __attribute__((vector_size(2 * sizeof(scalar_t))));
+  static constexpr int kApart = 8;
+
+ public:
+  const chunk_t& chunk;
+
+  /// Rows hold whole vectors.
+  void add(const scalar_t* value, scalar_t* plane) const {
+    int tap = 0;
+    if constexpr (chunk_t::kIsWide) {
+      for (; tap + 3 < chunk.taps; tap += 4) add_pairs<2>(value, tap, plane);
+      for (; tap + 1 < chunk.taps; tap += 2) add_pairs<1>(value, tap, plane);
+    }
+    for (; tap < chunk.taps; ++tap) add_tap(value, tap, plane);
+  }
+
+ private:
+  static STN_HOST void add_inside(typename chunk_t::offset_t offset, scalar_t product, scalar_t* plane) {
+    if (offset >= 0) plane[offset] += product;
+  }
+
+  /// body(i) for the chunk's locations.
+  template <typename Body>
+  static STN_HOST void for_each_location(int count, Body&& body) {
+    for (int start = 0; start < kApart; ++start) {
+      for (int i = start; i < count; i += kApart) body(i);
+    }
+  }
+
+  STN_HOST void add_tap(const scalar_t* value, int tap, scalar_t* plane) const {
+    alignas(64) Row<scalar_t> product;
+    const auto& weight = chunk.weight(0, tap);
+    for (int i = 0; i < chunk.whole; ++i) product[i] = value[i] * weight[i];
+    const auto* offsets = chunk.offsets[tap];
+    for_each_location(chunk.count, [&](int i) { add_inside(offsets[i], product[i], plane); });
+  }
+
+  /// kPairs times two taps from `tap` on, each two by one addition where they are side by side. The same order however they
+  /// are.
+  template <int kPairs>
+  STN_HOST void add_pairs(const scalar_t* value, int tap, scalar_t* plane) const {
+    using value_t = vector_of<scalar_t>;
+    constexpr int n = kLanes<value_t>;
+    alignas(64) scalar_t product[kPairs][kChunk][2];
+    for (int i = 0; i < chunk.whole; i += n) {
+      const auto v = load_lanes<value_t>(&value[i]);
+      STN_UNROLL
+      for (int pair = 0; pair < kPairs; ++pair) {
+        store_in_turn<scalar_t>(v * load_lanes<value_t>(&chunk.weight(0, tap + 2 * pair)[i]),
+                                v * load_lanes<value_t>(&chunk.weight(0, tap + 2 * pair + 1)[i]), product[pair][i],
+                                std::make_integer_sequence<int, n>());
+      }
+    }
+    const auto(&offsets)[kMostTaps][kChunk] = chunk.offsets;
+    const int count = chunk.count;  // a copy, which stores can't change
+    if (chunk.has_pairs()) {
+      for_each_location(count, [&](int i) __attribute__((always_inline)) {
+        STN_UNROLL
+        for (int pair = 0; pair < kPairs; ++pair) {
+          scalar_t* at = plane + offsets[tap + 2 * pair][i];
+          two_t sum, more;
+          std::memcpy(&sum, at, sizeof sum);
+          std::memcpy(&more, product[pair][i], sizeof more);
+          sum += more;
+          std::memcpy(at, &sum, sizeof sum);
+        }
+      });
+    } else {
+      for_each_location(count, [&](int i) __attribute__((always_inline)) {
+        STN_UNROLL
+        for (int pair = 0; pair < kPairs; ++pair) {
+          add_inside(offsets[tap + 2 * pair][i], product[pair][i][0], plane);
+          add_inside(offsets[tap + 2 * pair + 1][i], product[pair][i][1], plane);
+        }
+      });
+    }
+  }
+};
+
+}  // namespace
+}  // namespace stn::cpu
