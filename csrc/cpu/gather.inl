@@ -88,7 +88,7 @@ template <int kTaps, typename chunk_t, typename storage_t, typename Body>
 STN_HOST void for_each_pixels(const chunk_t& chunk, int taps, int i, const storage_t* plane, Body&& body) {
   using scalar_t = typename chunk_t::scalar_t;
   using value_t = vector_of<scalar_t>;
-  const auto all = [](value_t x) __attribute__((always_inline)) { return x; };
+  const auto all = [&](value_t x) __attribute__((always_inline)) { return x; };
   const Near near = chunk.near[i / kLanes<value_t>];
   if (near == Near::kPairs) {
     repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {

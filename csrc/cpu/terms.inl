@@ -164,11 +164,7 @@ class TermsOf : public Terms<typename kind_t::scalar_t, typename kind_t::offset_
  public:
   void take_source_gradient(int64_t unit, int64_t n, int64_t location, int count,
                             const TileOf<kMaxDims, scalar_t>& gradient) const final {
-    scalar_t by_location[kTile][kDims];
-    for (int i = 0; i < count; ++i) {
-      for (int e = 0; e < kDims; ++e) by_location[i][e] = gradient[e][i];
-    }
-    take_gradients(where_.geometry.source, unit, n, location, count, by_location);
+    take_gradients(where_.geometry.source, unit, n, location, count, gradient);
   }
   std::pair<int64_t, int64_t> rows(int count) const final {
     constexpr int kSlowest = kDims - 1;

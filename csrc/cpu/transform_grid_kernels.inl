@@ -52,15 +52,19 @@ void transform_grid_backward(const TransformGridCall& call, int64_t begin, int64
     const LocationUnits units(call.transform.locations(), call.batch);
     for (int64_t unit = begin; unit < end; ++unit) {
       const auto [n, location, count] = units.at(unit);
-      typename params_t::scalar_t gradient[kTile][kDims];
+      TileOf<kDims, typename params_t::scalar_t> gradient;
       for (int i = 0; i < count; ++i) {
-        for (int e = 0; e < kDims; ++e) gradient[i][e] = params.grid.load(n, e, location + i);
+        for (int e = 0; e < kDims; ++e) gradient[e][i] = params.grid.load(n, e, location + i);
       }
       if (!params.transform.is_flow()) {
         sum_theta_gradient(params.transform, unit, n, location, count, gradient, call.along_tangent);
         continue;
       }
-      for (int i = 0; i < count; ++i) params.transform.store_grad_flow(n, location + i, gradient[i], call.along_tangent);
+      for (int i = 0; i < count; ++i) {
+        typename params_t::scalar_t each[kDims];
+        for (int e = 0; e < kDims; ++e) each[e] = gradient[e][i];
+        params.transform.store_grad_flow(n, location + i, each, call.along_tangent);
+      }
     }
   });
 }
