@@ -124,8 +124,10 @@ void source_gradient(terms_t& terms, int64_t begin, int64_t end) {
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [m, location, count] = units.at(unit);
     gradients.begin();
-    terms.go_to(m, location, count);
-    for (int64_t n = m; n < call.batch; n += call.grid_batch) gradients.add_all(n, location, count);  // that use this grid
+    if (terms.own || terms.other) {  // or it is zeros, wherever the locations are
+      terms.go_to(m, location, count);
+      for (int64_t n = m; n < call.batch; n += call.grid_batch) gradients.add_all(n, location, count);  // that use this grid
+    }
     gradients.finish(unit, m, location, count);
   }
 }
