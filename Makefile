@@ -23,7 +23,8 @@ EMULATED = affine_grid autocast autograd beyond broadcasting complex cuda_backen
 # what every instruction set's CPU kernels pass; a spawned DataLoader worker would have the best one's
 OTHER_SETS = parity gradients double_backward forward_ad_checks nonfinite threads
 # pytest-xdist's, where it is: whole files go to as many processes as there are cores, which don't spin while they wait.
-IN_PARALLEL = $$($(PYTHON) -c "import xdist" 2>/dev/null && echo --numprocesses auto --maxprocesses $(JOBS) --dist loadfile)
+IN_PARALLEL = $$($(PYTHON) -c "import xdist" 2>/dev/null && \
+	echo --numprocesses auto --maxprocesses $(JOBS) --dist loadfile --no-loadscope-reorder)
 JOBS ?= 8
 DEMO ?=
 EXPERIMENT ?=

@@ -11,6 +11,7 @@
 Not torch.utils.cpp_extension: that can't compile CUDA beside a CPU-only torch, and needs a GPU or an architecture list.
 """
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -99,7 +100,11 @@ def cuda_archs(torch, nvcc):
     """Names such as "8.0" or "9.0+PTX"."""
     given = os.environ.get("TORCH_CUDA_ARCH_LIST")
     if given:
-        return given.replace(";", " ").split()
+        archs = given.replace(";", " ").split()
+        for arch in archs:
+            if not re.fullmatch(r"\d+\.\d[af]?(\+PTX)?", arch):
+                fail(f'TORCH_CUDA_ARCH_LIST must have numbers such as "8.0;9.0+PTX", got {arch!r}')
+        return archs
     if torch.cuda.is_available():
         return sorted({"%d.%d" % torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}, key=float)
     known = subprocess.run([nvcc, "--list-gpu-arch"], check=True, capture_output=True, text=True).stdout.split()
@@ -107,10 +112,25 @@ def cuda_archs(torch, nvcc):
     return archs[:-1] + [archs[-1] + "+PTX"]
 
 
-def gencode(arch):
-    number = arch.removesuffix("+PTX").replace(".", "")
-    code = f"[sm_{number},compute_{number}]" if arch.endswith("+PTX") else f"sm_{number}"
-    return f"-gencode=arch=compute_{number},code={code}"
+def ptx_family(number):
+    """Architectures of one family get the same PTX, but for the target's name, and so the same machine code from the oldest's.
+
+    That is what nvcc 13.0 makes of these kernels, which ask for no architecture (a mark of the design in test_native.py)."""
+    if not number.isdigit() or int(number) < 75:
+        return number  # sm_90a and the like have instructions that others lack
+    return "from 10.0 on" if int(number) >= 100 else "before 10.0"
+
+
+def gencodes(archs):
+    """nvcc's flags for names such as "9.0+PTX". A family's PTX is made once: that takes twice as long as to assemble it."""
+    families = {}
+    for arch in sorted(archs, key=lambda arch: float(re.match(r"[0-9.]+", arch)[0])):
+        number = arch.removesuffix("+PTX").replace(".", "")
+        oldest, codes = families.setdefault(ptx_family(number), (f"compute_{number}", []))
+        codes.append(f"sm_{number}")
+        if arch.endswith("+PTX"):
+            codes.append(oldest)
+    return [f"-gencode=arch={oldest},code=[{','.join(dict.fromkeys(codes))}]" for oldest, codes in families.values()]
 
 
 def git_commit():
@@ -177,12 +197,13 @@ def ninja_graph(tools, version, operators, module, build_dir):
     host = [*common, f"-DTORCH_TARGET_VERSION={target}ULL", f"-isystem{torch_dir / 'include'}"]
     # Or g++ makes `rep movs` of loops over a few elements, which costs more than all of a kernel's arithmetic.
     cxx = [*host, "-fno-tree-loop-distribute-patterns", *(["-DSTN_WITH_CUDA"] if tools.nvcc else [])]
-    emulated = [*host, "-DSTN_EMULATED", f"-I{emulation}", "-xc++"]
+    # Not -O3, which takes more than twice as long to compile, and longer than it saves.
+    emulated = [*host, "-O1", "-DSTN_EMULATED", f"-I{emulation}", "-xc++"]
     cuda = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
     # Machine code is compressed only where that is asked for. When this was measured, by nvcc 13.0, float32's cubins for seven
     # architectures were 15.0 MB, and 2.4 so. --compress-mode=size made 1.9, but is nvcc 12.8's, and may want a newer driver.
     cuda += [f"-ccbin={tools.compiler[0]}", optimise[0], "-Xfatbin=-compress-all"]
-    cuda += map(gencode, tools.archs)
+    cuda += gencodes(tools.archs)
     cuda += ["-Xptxas=-v"]  # the report is kept beside the object, for tools/resources.py --reports
     facts = {"STN_VERSION": version, "STN_COMMIT": git_commit(), "STN_TORCH": tools.torch.__version__,
              "STN_TORCH_MINIMUM": "%d.%d" % MIN_TORCH, "STN_COMPILER": tools.compiler_name,
@@ -205,7 +226,8 @@ def ninja_graph(tools, version, operators, module, build_dir):
         text += f"  depfile = $out.d\n  deps = gcc\n  description = {name} $in\n"
     text += f"rule link\n  command = {' '.join(map(flag, link))} -shared $in -o $out $libs\n  description = link $out\n"
     objects, emulated_objects = [], []
-    for source in sorted((ROOT / "csrc").rglob("*.c*")):
+    sources = sorted((ROOT / "csrc").rglob("*.c*"))
+    for source in sorted(sources, key=lambda source: "kernels_" not in source.name):  # what takes longest comes first
         rule = {".cpp": "python" if source.name == "bindings.cpp" else "cxx", ".cu": "cuda"}.get(source.suffix)
         compiled = place(build_dir / f"{source.relative_to(ROOT / 'csrc').as_posix().replace('/', '.')}.o")
         if source.parent.name == "cpu":

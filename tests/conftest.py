@@ -20,6 +20,8 @@ import torch
 
 INSTRUCTION_SETS = "baseline", "avx2", "avx512"  # in the order of stn::cpu::kInstructionSets
 
+COMPILING = "test_native.py", "test_emulation.py", "test_packaging.py", "test_cpu_fuzz.py"
+
 # Subject -> lines about torch's own sampler, filled by tests.
 ABOUT_TORCH = pytest.StashKey[dict[str, list[str]]]()
 
@@ -52,6 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return True if is_emulated(config) and collection_path.name in emulated.NOT_OF_A_DEVICE else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What compiles for minutes comes first: a process that met it last would be the only one still at work."""
+    items.sort(key=lambda item: item.path.name not in COMPILING)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

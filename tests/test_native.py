@@ -45,7 +45,7 @@ def instruction_sets() -> int:
 def test_core_has_its_properties_under_sanitizers(tmp_path: Path) -> None:
     """Partition of unity, derivatives against differences, indices in range for a million coordinates of every kind,
     the backward as the transpose of the forward, all of it inside buffers of exactly the arrays' sizes."""
-    output = build_and_run("core_properties.cpp", ["-O1", *SANITIZERS], tmp_path)
+    output = build_and_run("core_properties.cpp", ["-O0", "-g1", *SANITIZERS], tmp_path)  # -O1 takes minutes more
     checks = re.search(r"(\d+) checks passed", output)
     assert checks and int(checks[1]) > 1_000_000, output
 
@@ -107,10 +107,10 @@ def test_lines_and_planes_hold_what_plain_loops_find(program: str, width: int, t
 
 @needs_nvcc
 def test_cuda_kernels_take_no_more_than_they_are_allowed(tmp_path: Path) -> None:
-    """Registers, frames and spills, of one dtype on the oldest architecture and a common one; the limits and the command for
-    all of them are tools/resources.py's, and the build compiles all of them anyway."""
-    usages = resources.measure(("75", "90"), ("float",), tmp_path)
-    assert len(usages) == 2 * len({usage.name for usage in usages}) >= 2 * 144, "a kernel's name in words isn't its own"
+    """Registers, frames and spills, of one dtype on one architecture; the limits and the command for all of them are
+    tools/resources.py's, and .ci/run holds the build's reports, which are of all of them, against the limits."""
+    usages = resources.measure(("90",), ("float",), tmp_path)
+    assert len(usages) == len({usage.name for usage in usages}) >= 144, "a kernel's name in words isn't its own"
     assert not [text for usage in usages for text in usage.violations]
 
 
@@ -137,7 +137,8 @@ def test_every_mutation_still_has_its_text(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_marks_of_the_design_hold() -> None:
-    """A padding mode is its enum, its entry in the list and its struct; no heavy torch header; launches in one place."""
+    """A padding mode is its enum, its entry in the list and its struct; no heavy torch header; launches in one place; CUDA
+    sources that ask for no architecture."""
     sources = {path: path.read_text() for path in (ROOT / "csrc").rglob("*.*") if path.suffix != ".md"}
     lines = [(path, line) for path, text in sources.items() for line in text.splitlines()]
     assert len([line for _, line in lines if "kReflection" in line]) == 3
@@ -145,3 +146,5 @@ def test_the_marks_of_the_design_hold() -> None:
     core = [line for path, line in lines if path.parent.name in ("core", "cuda") and "#include" in line]
     assert core and not [line for line in core if "torch" in line or "pybind11" in line]
     assert {path.name for path, line in lines if "<<<" in line} == {"launch.h"}
+    # Whether nvcc compiles for a GPU may be asked, for which one not: setup.py's gencodes() has them share PTX.
+    assert not [line for _, line in lines if "__CUDA_ARCH__" in line.replace("defined(__CUDA_ARCH__)", "")]

@@ -203,7 +203,7 @@ double dot(const std::unique_ptr<scalar_t[]>& a, const std::unique_ptr<scalar_t[
 template <typename scalar_t, int kDims, InterpolationMode kMode, typename Pad>
 void check_sampling(Random& random, PaddingMode padding) {
   for (const auto& convention : kCoordinateConventions) {
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 100; ++round) {
       const Buffers<scalar_t> buffers(random, kDims, convention.value, padding);
       const SampleCall& call = buffers.call;
       using params_t = SampleParams<kDims, scalar_t, int32_t>;
