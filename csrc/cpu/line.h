@@ -62,11 +62,17 @@ struct Line {
 
 // ---- transposition in registers ----------------------------------------------------------------------------------------
 
-/// The lanes of a and then of b that lane_of(lane) numbers.
 template <typename index_t, typename vector_t, typename F, int... kLane>
-STN_HOST vector_t shuffle(vector_t a, vector_t b, F, std::integer_sequence<int, kLane...>) {
+STN_HOST vector_t shuffle_by(vector_t a, vector_t b, F, std::integer_sequence<int, kLane...>) {
   const index_t from = {F{}(kLane)...};
   return __builtin_shuffle(a, b, from);
+}
+
+/// The lanes of a and then of b that lane_of(lane) numbers.
+template <typename scalar_t, typename F>
+STN_HOST vector_of<scalar_t> shuffle(vector_of<scalar_t> a, vector_of<scalar_t> b, F lane_of) {
+  constexpr int n = Line<scalar_t>::kVectorLanes;
+  return shuffle_by<typename Vectors<scalar_t>::index_t>(a, b, lane_of, std::make_integer_sequence<int, n>());
 }
 
 /// Pieces of kSize lanes: those of a and b that are kFirst, kFirst + kStep, ... within kPart lanes, taken in turn if kTurns, or
@@ -88,13 +94,10 @@ template <typename scalar_t>
 STN_HOST void transpose(vector_of<scalar_t> (&rows)[Line<scalar_t>::kVectorLanes]) {
   using vector_t = vector_of<scalar_t>;
   constexpr int n = Line<scalar_t>::kVectorLanes, kQuarter = 16 / int(sizeof(scalar_t)), kQuarters = n / kQuarter;
-  const auto shuffled = [](vector_t a, vector_t b, auto pieces) __attribute__((always_inline)) {
-    return shuffle<typename Vectors<scalar_t>::index_t>(a, b, pieces, std::make_integer_sequence<int, n>());
-  };
   const auto cross = [&](int i, int k, auto low, auto high) __attribute__((always_inline)) {
     const vector_t a = rows[i], b = rows[k];
-    rows[i] = shuffled(a, b, low);
-    rows[k] = shuffled(a, b, high);
+    rows[i] = shuffle<scalar_t>(a, b, low);
+    rows[k] = shuffle<scalar_t>(a, b, high);
   };
   // low and high halves of 16 bytes, lane by lane and then two by two
   STN_UNROLL
@@ -134,10 +137,8 @@ STN_HOST vector_of<scalar_t> sum_lanes(vector_of<scalar_t> (&rows)[Line<scalar_t
   using vector_t = vector_of<scalar_t>;
   constexpr int n = Line<scalar_t>::kVectorLanes, kQuarter = 16 / int(sizeof(scalar_t));
   const auto fold = [&](int i, int k, auto low, auto high) __attribute__((always_inline)) {
-    using index_t = typename Vectors<scalar_t>::index_t;
     const vector_t a = rows[i], b = rows[k];
-    rows[i] = shuffle<index_t>(a, b, low, std::make_integer_sequence<int, n>()) +
-              shuffle<index_t>(a, b, high, std::make_integer_sequence<int, n>());
+    rows[i] = shuffle<scalar_t>(a, b, low) + shuffle<scalar_t>(a, b, high);
   };
   STN_UNROLL
   for (int i = 0; i < n; i += 2) {

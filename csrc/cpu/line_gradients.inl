@@ -32,17 +32,20 @@ struct LineGradients {
     if (terms.own) {
       with_taps(terms.own->chunk.taps, [&](auto taps) {
         with_lines(in_lines, [&](auto lines) {
-          take_dots<decltype(taps)::value, decltype(lines)::value, kWantsInput>(*terms.own, own, own_image.line_stride,
-                                                                                cotangent, own_dots);
+          visit_taps<decltype(taps)::value, decltype(lines)::value, kWantsInput>(*terms.own, own, own_image.line_stride,
+                                                                                 cotangent, own_dots);
         });
       });
     }
     if (terms.other) {
       with_taps(terms.other->chunk.taps, [&](auto taps) {
-        take_dots<decltype(taps)::value, 0, false>(*terms.other, other, other_image.line_stride, cotangent, other_dots);
+        visit_taps<decltype(taps)::value, 0, false>(*terms.other, other, other_image.line_stride, cotangent, other_dots);
       });
     }
-    for (int e = 0; kWantsSource && e < dims; ++e) {
+    if constexpr (!kWantsSource) return;
+    if (terms.own && terms.own->fill.data) take_fill_dots(*terms.own, cotangent, own_dots);
+    if (terms.other && terms.other->fill.data) take_fill_dots(*terms.other, cotangent, other_dots);
+    for (int e = 0; e < dims; ++e) {
       alignas(64) Row<scalar_t> sum;
       clear(sum);
       if (terms.own) terms.own->weigh(own_dots, kWantsInput + e, sum);
@@ -52,40 +55,45 @@ struct LineGradients {
   }
 
  private:
-  /// Adds grad_output to grad_input's lines, if kScatters, and makes the dots its products with the image's. kLines: of the
-  /// block, or 0 for any number.
+  /// At each tap, adds grad_output to grad_input's line, if kScatters, and makes the dot its product with the image's. kLines:
+  /// of the block, or 0 for any number.
   template <int kTaps, int kLines, bool kScatters, typename reader_t>
-  void take_dots(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
-                 dots_t& dots) const {
+  void visit_taps(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
+                  dots_t& dots) const {
+    if (!reader.image.data) return;
     constexpr int n = line_t::kVectorLanes;
     const auto& chunk = reader.chunk;
     // Copies, which the stores below can't change: they stay in registers.
     const int lines = block.template lines<scalar_t>(), taps = kTaps > 0 ? kTaps : chunk.taps, count = block.count;
     const int64_t grad_stride = grad_image.line_stride;
     scalar_t* const grad_data = grad;
-    if (reader.image.data) {
-      vector_t dot[kTaps > 0 ? kTaps : kMostTaps][n];
-      for (int first = 0; first < count; first += n) {
-        for (int k = 0; k < n; ++k) {
-          const int i = first + k;
-          repeat<kTaps>(taps, [&](int tap) __attribute__((always_inline)) {
-            const auto offset = chunk.offsets[tap][i];
-            dot[tap][k] = vector_t{};
-            if (offset < 0 || i >= count) return;
-            const scalar_t weight = chunk.weight(0, tap)[i];
-            line_t sum = line_t::zeros();
-            repeat<kLines>(lines, [&](int line) __attribute__((always_inline)) {
-              const line_t g = line_t::load(cotangent[line].at[i]);
-              if constexpr (kScatters) line_t::add_in_memory(weight, g, grad_data + offset + line * grad_stride);
-              if constexpr (kWantsSource) sum.add(g, line_t::load(data + offset + line * stride));
-            });
-            if constexpr (kWantsSource) dot[tap][k] = sum.sum_of_vectors();
+    vector_t dot[kTaps > 0 ? kTaps : kMostTaps][n];
+    for (int first = 0; first < count; first += n) {
+      for (int k = 0; k < n; ++k) {
+        const int i = first + k;
+        repeat<kTaps>(taps, [&](int tap) __attribute__((always_inline)) {
+          const auto offset = chunk.offsets[tap][i];
+          dot[tap][k] = vector_t{};
+          if (offset < 0 || i >= count) return;
+          const scalar_t weight = chunk.weight(0, tap)[i];
+          line_t sum = line_t::zeros();
+          repeat<kLines>(lines, [&](int line) __attribute__((always_inline)) {
+            const line_t g = line_t::load(cotangent[line].at[i]);
+            if constexpr (kScatters) line_t::add_in_memory(weight, g, grad_data + offset + line * grad_stride);
+            if constexpr (kWantsSource) sum.add(g, line_t::load(data + offset + line * stride));
           });
-        }
-        for (int tap = 0; kWantsSource && tap < taps; ++tap) dots.set(tap, first, sum_lanes<scalar_t>(dot[tap]));
+          if constexpr (kWantsSource) dot[tap][k] = sum.sum_of_vectors();
+        });
       }
+      for (int tap = 0; kWantsSource && tap < taps; ++tap) dots.set(tap, first, sum_lanes<scalar_t>(dot[tap]));
     }
-    if (!kWantsSource || !reader.fill.data) return;
+  }
+
+  /// Grad_output times the fill value of each channel.
+  template <typename reader_t>
+  void take_fill_dots(const reader_t& reader, const ChunkLines<scalar_t>* cotangent, dots_t& dots) const {
+    constexpr int n = line_t::kVectorLanes;
+    const int lines = block.template lines<scalar_t>(), count = block.count;
     const FillLines<scalar_t> fill(&reader, block);
     for (int first = 0; first < count; first += n) {
       vector_t dot[n];
