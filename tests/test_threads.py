@@ -78,14 +78,17 @@ def test_one_image_whose_locations_are_shared_out_has_the_same_bits(case: Case, 
     input, grid = (tensor.float().requires_grad_() for tensor in slanted(case.dims, readers, device))
     sample = case.bind(stn_cuda.grid_sample)
     cotangent, tangent = torch.sin(torch.arange(grid[..., 0].numel() * 2)).to(device), torch.cos(grid.detach())
+    cotangent.requires_grad_()
     gives = []
     for threads in (1, 2, 5, 8):
         torch.set_num_threads(threads)
         output = sample(input, grid)
         both = torch.autograd.grad(output, (input, grid), cotangent.view(output.shape), create_graph=True)
-        second = torch.autograd.grad(both[1], input, tangent, allow_unused=True, materialize_grads=True)
+        options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+        second = torch.autograd.grad(both[1], input, tangent, **options)
+        second += torch.autograd.grad(both, (input, grid, cotangent), (torch.sin(input.detach()), tangent), **options)
         alone = torch.autograd.grad(sample(input, grid.detach()), input, cotangent.view(output.shape))
-        gives.append((output, *both, *second, *alone))
+        gives.append(tuple(result.detach() for result in (output, *both, *second, *alone)))
     for other in gives[1:]:
         assert all(torch.equal(one, two) for one, two in zip(gives[0], other, strict=True))
 

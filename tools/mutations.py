@@ -399,6 +399,7 @@ MUTATIONS = [
     Mutation(DOTS, "keep(g) * pixels", "g * pixels", "an infinite gradient of nothing", "cpu_planes"),
     Mutation(DOTS, "if (chunk.is_inside(i)) {", "if (true) {", "an infinite weight of nothing", "cpu_planes"),
     Mutation(DOTS, "kAdds ? load_lanes<value_t>(at) + product : product", "product", "one channel alone", "cpu_planes"),
+    Mutation(DOTS, "total = load_lanes<value_t>(&read[i]);", "total = {};", "what was read before is lost", "cpu_planes"),
     Mutation(LINE, "fold(i, i + 2, Pieces", "fold(i, i + 1, Pieces", "lanes left out of a sum", "cpu_lines"),
     Mutation(PARTS, "other != part && range", "other > part && range", "later parts dispute nothing", "cpu_parts"),
     Mutation(PARTS, "part = parts; part-- > 0;", "part = -1; ++part < parts;", "the last owns a cell", "cpu_parts"),

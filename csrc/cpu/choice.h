@@ -76,7 +76,12 @@ STN_HOST bool can_take_both(const SampleCall& call) {
   return call.wants_source_gradient() && call.grad_input.data && call.mode != InterpolationMode::kNearest &&
          call.input_batch == call.batch && call.grid_batch == call.batch && has_same_planes(call, call.input, call.grad_input);
 }
-/// ... an image a unit, if that are units enough. Sums have the same order in both ways, so this may ask for the threads.
+/// Whether that pass writes the output's tangent, too, in a double backward: it has the pixels in hand.
+STN_HOST bool can_read_beside(const SampleCall& call) {
+  return can_take_both(call) && choose_gradients(call) == Applier::kPlanes && choose_read(call) == Applier::kPlanes;
+}
+/// Whether it takes an image a unit, if that are units enough. Sums have the same order in both ways, so this may ask for the
+/// threads.
 STN_HOST bool takes_both_by_image(const SampleCall& call) {
   constexpr int64_t kDearer = 3;  // times the work of one pass, to prefer idle threads; 2.7 was measured of an older way in two
   return can_take_both(call) && kDearer * call.batch >= call.threads;

@@ -14,15 +14,18 @@ class Dots {
   using value_t = vector_of<scalar_t>;
 
  public:
-  /// = (kAdds: +=) value times the channel's pixels. Rows hold whole vectors.
-  template <bool kAdds>
-  void take(const chunk_t& chunk, const Rows& channel, const scalar_t* value) {
+  /// = (kAdds: +=) value times the channel's pixels; and, if kReads, read += these, weighed by set 0, as gather() has it. Rows
+  /// hold whole vectors.
+  template <bool kAdds, bool kReads>
+  void take(const chunk_t& chunk, const Rows& channel, const scalar_t* value, scalar_t* read) {
     with_storage<scalar_t>(channel.dtype, [&](auto zero) {
       const auto* plane = channel.row<const decltype(zero)>(0);
       if constexpr (chunk_t::kIsWide) {
-        with_taps(chunk.taps, [&](auto taps) { take_vectors<decltype(taps)::value, kAdds>(chunk, plane, value); });
+        with_taps(chunk.taps,
+                  [&](auto taps) { take_vectors<decltype(taps)::value, kAdds, kReads>(chunk, plane, value, read); });
       } else {
         take_singly<kAdds>(chunk, plane, value);
+        if constexpr (kReads) gather_singly<true>(chunk, plane, read);
       }
     });
   }
@@ -51,17 +54,21 @@ class Dots {
   }
 
  private:
-  template <int kTaps, bool kAdds, typename storage_t>
-  void take_vectors(const chunk_t& chunk, const storage_t* plane, const scalar_t* value) {
+  template <int kTaps, bool kAdds, bool kReads, typename storage_t>
+  void take_vectors(const chunk_t& chunk, const storage_t* plane, const scalar_t* value, scalar_t* read) {
     const int taps = kTaps > 0 ? kTaps : chunk.taps, count = chunk.count;
     for (int i = 0; i < count; i += kLanes<value_t>) {
       const auto g = load_lanes<value_t>(&value[i]);
+      [[maybe_unused]] value_t total = {};
+      if constexpr (kReads) total = load_lanes<value_t>(&read[i]);
       for_each_pixels<kTaps>(chunk, taps, i, plane,
                              [&](int tap, value_t pixels, const auto& keep) __attribute__((always_inline)) {
                                const auto product = keep(g) * pixels;
                                scalar_t* at = &dot_[tap][i];
                                store_lanes(at, kAdds ? load_lanes<value_t>(at) + product : product);
+                               if constexpr (kReads) total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
                              });
+      if constexpr (kReads) store_lanes(&read[i], total);
     }
   }
 

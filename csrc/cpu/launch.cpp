@@ -89,6 +89,7 @@ bool gradients_by_parts(const Kernels::Order& order, const SampleCall& call, int
   return true;
 }
 
+/// And the output's tangent, if the call has one: see can_read_beside.
 void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
   if (can_take_both(call)) {
     if (gradients_by_parts(order, call, 2 * work)) return;
@@ -96,6 +97,7 @@ void plane_gradients(const Kernels::Order& order, const SampleCall& call, int64_
       return parallel_units(call.batch, 2 * work, [&](int64_t begin, int64_t end) { order.plane_gradients(call, begin, end); });
     }
   }
+  if (call.grad_grad_output.data) read(order, call, work);
   if (call.wants_source_gradient()) {
     parallel_units(LocationUnits(call.locations, call.grid_batch).count, work,
                    [&](int64_t begin, int64_t end) { order.plane_source_gradient(call, begin, end); });
@@ -135,11 +137,14 @@ int64_t grid_sample_scratch(SampleCall& call) {
 void grid_sample_backward(const SampleCall& call) { gradients(kernels().first, call, work_of(call)); }
 
 void grid_sample_double_backward(const SampleCall& call) {
-  if (call.grad_grad_output.data) read(kernels().second, call, 2 * work_of(call));
   SampleCall rest = call;
   if (!call.tangent_grid.data) {  // it is zeros
     if (call.grad_input.data) clear_grad_input(call);
     rest.grad_input = {};
+  }
+  if (call.grad_grad_output.data && !can_read_beside(rest)) {
+    read(kernels().second, call, 2 * work_of(call));
+    rest.grad_grad_output = {};
   }
   if (rest.grad_input.data || rest.wants_source_gradient()) gradients(kernels().second, rest, 2 * work_of(call));
 }

@@ -49,7 +49,7 @@ struct LineGradients {
       alignas(64) Row<scalar_t> sum;
       clear(sum);
       if (terms.own) terms.own->weigh(own_dots, kWantsInput + e, sum);
-      if (terms.other) terms.other->weigh(other_dots, e, sum);
+      if (terms.other) terms.other->weigh(other_dots, kWantsInput + e, sum);
       for (int i = 0; i < block.count; ++i) gradient[e][i] += sum[i];
     }
   }

@@ -16,7 +16,8 @@ struct Taken {
   uint8_t* shared = nullptr;  // of the tile's chunks
 };
 
-/// The gradients of a tile of locations: what they add to grad_input, and those of the tile's coordinates.
+/// The gradients of a tile of locations: what they add to grad_input, and those of the tile's coordinates. Where both are
+/// wanted and the output's tangent is, too, that is written on the way.
 template <typename terms_t, bool kWantsInput, bool kWantsSource>
 class PlaneGradients {
   using scalar_t = typename terms_t::scalar_t;
@@ -84,14 +85,18 @@ class PlaneGradients {
         Scatter<chunk_t>{terms_.own->chunk}.add(value, plane);
       }
       if (!kToSource) continue;
-      const bool first = c == slice.first_channel;
-      if (terms_.own) take_dots(*terms_.own, first, slice.n, c, value, own_);
-      if (terms_.other) take_dots(*terms_.other, first, slice.n, c, value, other_);
+      if constexpr (kWantsInput) {
+        if (call_.grad_grad_output.data) {
+          read_and_take_dots(slice, c, value);
+          continue;
+        }
+      }
+      take_dots<false>(slice, c, value, nullptr);
     }
     for (int e = 0; kToSource && e < call_.dims; ++e) {
       scalar_t* sum = &gradient_[e][slice.start];
       if (terms_.own) terms_.own->weigh(own_, kWantsInput + e, sum);
-      if (terms_.other) terms_.other->weigh(other_, e, sum);
+      if (terms_.other) terms_.other->weigh(other_, kWantsInput + e, sum);
     }
   }
 
@@ -104,9 +109,25 @@ class PlaneGradients {
     return copy;
   }
 
-  static void take_dots(const typename terms_t::reader_t& reader, bool first, int64_t n, int64_t c, const scalar_t* value,
-                        Dots<chunk_t>& dots) {
-    first ? reader.template take_dots<false>(n, c, value, dots) : reader.template take_dots<true>(n, c, value, dots);
+  /// The channel's grad_output times the images' pixels, and what is read of these, if kReads.
+  template <bool kReads>
+  void take_dots(const Slice& slice, int64_t c, const scalar_t* value, scalar_t* read) {
+    const auto take = [&](const auto& reader, Dots<chunk_t>& dots) {
+      if (c == slice.first_channel) {
+        reader.template take_dots<false, kReads>(slice.n, c, value, dots, read);
+      } else {
+        reader.template take_dots<true, kReads>(slice.n, c, value, dots, read);
+      }
+    };
+    if (terms_.own) take(*terms_.own, own_);
+    if (terms_.other) take(*terms_.other, other_);
+  }
+  void read_and_take_dots(const Slice& slice, int64_t c, const scalar_t* value) {
+    const Rows row = rows_of(call_.grad_grad_output, call_.dtype, slice.n, c, slice.location);
+    alignas(64) Row<scalar_t> read;
+    clear(read);
+    take_dots<true>(slice, c, value, read);
+    store_row(read, row, 0, slice.count);
   }
 
   terms_t& terms_;

@@ -46,11 +46,12 @@ class Reader {
     if (fill.data) chunk.add_fill(fill.at(n, c), sum);
   }
 
-  /// dots = (kAdds: +=) value times what channel c of image n has at the taps.
-  template <bool kAdds>
-  STN_HOST void take_dots(int64_t n, int64_t c, const scalar_t* value, Dots<chunk_t>& dots) const {
-    if (image.data) dots.template take<kAdds>(chunk, rows_of(image, dtype_, n, c), value);
+  /// dots = (kAdds: +=) value times what channel c of image n has at the taps; and, if kReads, read += what read_channel() has.
+  template <bool kAdds, bool kReads>
+  STN_HOST void take_dots(int64_t n, int64_t c, const scalar_t* value, Dots<chunk_t>& dots, scalar_t* read) const {
+    if (image.data) dots.template take<kAdds, kReads>(chunk, rows_of(image, dtype_, n, c), value, read);
     if (fill.data) dots.template take_fill<kAdds>(chunk, fill.at(n, c), value);
+    if (kReads && fill.data) chunk.add_fill(fill.at(n, c), read);
   }
   /// sum += the dots, weighed by `set`.
   STN_HOST void weigh(const Dots<chunk_t>& dots, int set, scalar_t* sum) const {
@@ -246,8 +247,13 @@ STN_HOST void with_taps_only(const SampleCall& call, Body&& body) {
   });
 }
 
+/// A, B or both.
+template <bool kWantsA, bool kWantsB, typename A, typename B>
+using Wanted = std::conditional_t<kWantsA, std::conditional_t<kWantsB, Joined<A, B>, A>, B>;
+
 /// Calls body(the terms of the gradients, whether of grad_input, whether of the source's). The weights of the one are set 0,
-/// those of the other the sets after it. Where both are wanted at once, input and grad_input have the same strides.
+/// and of the output's tangent; those of the other the sets after it. Where both are wanted at once, input and grad_input have
+/// the same strides.
 template <bool kAnySize, bool kSecond, bool kWantsInput, bool kWantsSource, typename Body>
 STN_HOST void with_gradient_terms(const SampleCall& call, Body&& body) {
   with_kind<kAnySize>(call, [&](auto kind) {
@@ -256,9 +262,8 @@ STN_HOST void with_gradient_terms(const SampleCall& call, Body&& body) {
     constexpr int kDims = kind_t::kDims;
     using value_t = std::conditional_t<kSecond, Along<kDims, scalar_t>, Values>;
     using slope_t = std::conditional_t<kSecond, Bends<kDims, scalar_t>, Slopes<kDims>>;
-    using both_t = std::conditional_t<kWantsInput, Joined<value_t, slope_t>, slope_t>;
-    using weights_t = std::conditional_t<kWantsSource, both_t, value_t>;
-    using other_t = std::conditional_t<kWantsSource, Slopes<kDims>, Values>;  // not read for grad_input
+    using weights_t = Wanted<kWantsInput, kWantsSource, value_t, slope_t>;
+    using other_t = Wanted<kWantsInput, kWantsSource, Values, Slopes<kDims>>;  // not read for grad_input
     using terms_t = std::conditional_t<kSecond, SecondTerms<kind_t, weights_t, other_t>, FirstTerms<kind_t, weights_t>>;
     SampleCall wanted = call;
     if (!kWantsSource) wanted.tangent_input = {}, wanted.tangent_fill = {};

@@ -211,6 +211,23 @@ void check_both_at_once() {
   CHECK(!altered([](SampleCall& call) { call.input.axis_stride[1] = 77; }), "rows further apart than grad_input's");
 }
 
+void check_reading_beside_gradients() {
+  SampleCall call = backward_of(call_of(3));
+  CHECK(can_read_beside(call), "planes, read and added to");
+  SampleCall other = call;
+  other.grad_input = {};
+  CHECK(!can_read_beside(other), "the source's gradient alone is summed for all images of a grid");
+  other = call;
+  other.mode = InterpolationMode::kNearest;
+  CHECK(!can_read_beside(other), "nearest has one gradient");
+  CHECK(!can_read_beside(backward_of(call_of(16))), "lines");
+  other = backward_of(call_of(16));
+  other.locations = other.pixels() / 16;
+  CHECK_CHOICE(other, choose_read, kPlanes);
+  CHECK_CHOICE(other, choose_gradients, kPackedLines);
+  CHECK(!can_read_beside(other), "read in planes, but gradients by lines");
+}
+
 void check_scratch() {
   const auto parts = [](const SampleCall& call, int64_t groups) {
     return call.batch * groups * call.locations * call.dims * int64_t(sizeof(float));
@@ -272,6 +289,7 @@ int main() {
   check_broadcasts();
   check_modes();
   check_both_at_once();
+  check_reading_beside_gradients();
   check_scratch();
   check_streams();
   check_nothing_else();

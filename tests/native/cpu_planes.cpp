@@ -82,12 +82,12 @@ void check_gather(Random& random, int taps, int count) {
 }
 
 /// sum += what is weighed of grad_output times the taps' pixels. Where nothing is inside, grad_output is infinite, and what is
-/// outside weighs infinitely much.
-template <typename storage_t>
+/// outside weighs infinitely much. kReads: and what gather() reads is read beside that.
+template <bool kReads, typename storage_t>
 void check_dots(Random& random, int taps, int count) {
   using scalar_t = accumulate_t<storage_t>;
   Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
-  const int channels = 1 + static_cast<int>(random.below(3)), set = static_cast<int>(random.below(kMostSets));
+  const int channels = 1 + static_cast<int>(random.below(3)), set = 1 + static_cast<int>(random.below(kMostSets - 1));
   for (int tap = 0; tap < taps; ++tap) {
     for (int i = 0; i < count; ++i) {
       if (made.chunk.offsets[tap][i] < 0) made.chunk.weight(set, tap, taps)[i] = scalar_t(INFINITY);
@@ -108,11 +108,16 @@ void check_dots(Random& random, int taps, int count) {
         if (offset >= 0) expected[tap * kChunk + i] += value[i] * widen(plane[offset]);
       }
     }
+    alignas(64) Row<scalar_t> read;
+    Row<scalar_t> expected_read;
+    for (int i = 0; i < kChunk; ++i) read[i] = expected_read[i] = any_number<scalar_t>(random);
     if (c == 0) {
-      dots.template take<false>(chunk, channel_of(plane), value);
+      dots.template take<false, kReads>(chunk, channel_of(plane), value, read);
     } else {
-      dots.template take<true>(chunk, channel_of(plane), value);
+      dots.template take<true, kReads>(chunk, channel_of(plane), value, read);
     }
+    if (kReads) gather<true>(chunk, channel_of(plane), expected_read);
+    for (int i = 0; i < count; ++i) CHECK(read[i] == expected_read[i], "location %d, read: %g", i, double(read[i]));
   }
   alignas(64) Row<scalar_t> sum;
   Row<scalar_t> before;
@@ -135,7 +140,8 @@ void check_reading(Random& random) {
       for (int repeat = 0; repeat < 2; ++repeat) {
         check_gather<false, storage_t>(random, taps, count);
         check_gather<true, storage_t>(random, taps, count);
-        check_dots<storage_t>(random, taps, count);
+        check_dots<false, storage_t>(random, taps, count);
+        check_dots<true, storage_t>(random, taps, count);
       }
     }
   }
