@@ -197,7 +197,7 @@ def ninja_graph(tools, version, operators, module, build_dir):
     host = [*common, f"-DTORCH_TARGET_VERSION={target}ULL", f"-isystem{torch_dir / 'include'}"]
     # Or g++ makes `rep movs` of loops over a few elements, which costs more than all of a kernel's arithmetic.
     cxx = [*host, "-fno-tree-loop-distribute-patterns", *(["-DSTN_WITH_CUDA"] if tools.nvcc else [])]
-    # Not -O3, which takes more than twice as long to compile, and longer than it saves.
+    # Not -O3: nobody times these kernels, and it takes longer to compile.
     emulated = [*host, "-O1", "-DSTN_EMULATED", f"-I{emulation}", "-xc++"]
     cuda = ["-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas"]
     # Machine code is compressed only where that is asked for. When this was measured, by nvcc 13.0, float32's cubins for seven

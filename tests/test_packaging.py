@@ -50,7 +50,7 @@ def test_sdist_installs_outside_the_checkout_and_passes_the_self_check(sdist: Pa
     python = environment / "bin" / "python"
     packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
     (packages / "torch_of_the_tests.pth").write_text(f"{SITE_PACKAGES}\n")
-    quick = {"FORCE_CUDA": "0", "CXXFLAGS": "-O0"}  # compiles in a third of the time
+    quick = {"FORCE_CUDA": "0", "CXXFLAGS": "-O0"}  # compiles sooner
     install = run(python, "-m", "pip", "install", "--no-deps", sdist, env=quick, cwd=tmp_path)
     if "No matching distribution" in install.stderr or "ConnectionError" in install.stderr:
         pytest.skip("pip can't fetch the build requirements here: no package index")

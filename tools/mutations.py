@@ -396,8 +396,6 @@ MUTATIONS = [
     Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
     Mutation(SCATTER, "if (offset >= 0) plane", "if (offset > 0) plane", "a first pixel without a sum", "cpu_planes"),
     Mutation(SCATTER, "if (chunk.has_pairs())", "if (true)", "pairs that are apart, added as one", "cpu_planes"),
-    Mutation(DOTS, "keep(g) * pixels", "g * pixels", "an infinite gradient of nothing", "cpu_planes",
-             equivalent="weigh() leaves out what is outside, whatever its product is"),
     Mutation(DOTS, "if (chunk.is_inside(i)) {", "if (true) {", "an infinite weight of nothing", "cpu_planes"),
     Mutation(DOTS, "kAdds ? load_lanes<value_t>(at) + product : product", "product", "one channel alone", "cpu_planes"),
     Mutation(DOTS, "total = load_lanes<value_t>(&read[i]);", "total = value_t{};", "what is read already", "cpu_planes"),

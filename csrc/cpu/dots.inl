@@ -61,13 +61,12 @@ class Dots {
       const auto g = load_lanes<value_t>(&value[i]);
       [[maybe_unused]] value_t total = {};
       if constexpr (kReads) total = load_lanes<value_t>(&read[i]);
-      for_each_pixels<kTaps>(chunk, taps, i, plane,
-                             [&](int tap, value_t pixels, const auto& keep) __attribute__((always_inline)) {
-                               const auto product = keep(g) * pixels;
-                               scalar_t* at = &dot_[tap][i];
-                               store_lanes(at, kAdds ? load_lanes<value_t>(at) + product : product);
-                               if constexpr (kReads) total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
-                             });
+      for_each_pixels<kTaps>(chunk, taps, i, plane, [&](int tap, value_t pixels) __attribute__((always_inline)) {
+        const auto product = g * pixels;  // weigh() leaves out what is outside
+        scalar_t* at = &dot_[tap][i];
+        store_lanes(at, kAdds ? load_lanes<value_t>(at) + product : product);
+        if constexpr (kReads) total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
+      });
       if constexpr (kReads) store_lanes(&read[i], total);
     }
   }

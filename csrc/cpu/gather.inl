@@ -82,30 +82,25 @@ STN_HOST auto load_pixels_inside(const storage_t* plane, const offset_t* offset)
   return select(at < 0, scalar_t(0), load_pixels(plane, readable));
 }
 
-/// body(tap, the pixels that a vector of locations has there, keep) for the plane's taps at the chunk's i-th locations.
-/// keep(x): 0 where the tap is outside, as the pixel is, and x elsewhere.
+/// body(tap, the pixels that a vector of locations has there) for the plane's taps at the chunk's i-th locations. Where a tap
+/// is outside, the pixel is 0.
 template <int kTaps, typename chunk_t, typename storage_t, typename Body>
 STN_HOST void for_each_pixels(const chunk_t& chunk, int taps, int i, const storage_t* plane, Body&& body) {
   using scalar_t = typename chunk_t::scalar_t;
   using value_t = vector_of<scalar_t>;
-  const auto all = [&](value_t x) __attribute__((always_inline)) { return x; };
   const Near near = chunk.near[i / kLanes<value_t>];
   if (near == Near::kPairs) {
     repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {
       const auto pixels = load_pairs(plane, &chunk.offsets[2 * pair][i]);
-      body(2 * pair, pixels.first, all);
-      body(2 * pair + 1, pixels.second, all);
+      body(2 * pair, pixels.first);
+      body(2 * pair + 1, pixels.second);
     });
   } else if (near == Near::kInside) {
-    repeat<kTaps == 1>(
-        taps, [&](int tap) __attribute__((always_inline)) { body(tap, load_pixels(plane, &chunk.offsets[tap][i]), all); });
+    repeat<kTaps == 1>(taps,
+                       [&](int tap) __attribute__((always_inline)) { body(tap, load_pixels(plane, &chunk.offsets[tap][i])); });
   } else {
     STN_ROLL
-    for (int tap = 0; tap < taps; ++tap) {
-      const auto inside = chunk.are_inside(tap, i);
-      body(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]),
-           [&](value_t x) __attribute__((always_inline)) { return select(inside, x, scalar_t(0)); });
-    }
+    for (int tap = 0; tap < taps; ++tap) body(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]));
   }
 }
 
@@ -117,7 +112,7 @@ void gather_vectors(const chunk_t& chunk, const storage_t* plane, typename chunk
   const int taps = kTaps > 0 ? kTaps : chunk.taps, count = chunk.count;
   for (int i = 0; i < count; i += kLanes<value_t>) {
     value_t total = kAdds ? load_lanes<value_t>(&sum[i]) : value_t{};
-    for_each_pixels<kTaps>(chunk, taps, i, plane, [&](int tap, value_t pixels, const auto&) __attribute__((always_inline)) {
+    for_each_pixels<kTaps>(chunk, taps, i, plane, [&](int tap, value_t pixels) __attribute__((always_inline)) {
       total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
     });
     store_lanes(&sum[i], total);

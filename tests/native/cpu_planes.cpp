@@ -87,7 +87,7 @@ template <bool kReads, typename storage_t>
 void check_dots(Random& random, int taps, int count) {
   using scalar_t = accumulate_t<storage_t>;
   Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
-  const int channels = 1 + static_cast<int>(random.below(3)), set = 1 + static_cast<int>(random.below(kMostSets - 1));
+  const int channels = 1 + static_cast<int>(random.below(3)), set = kReads + static_cast<int>(random.below(kMostSets - kReads));
   for (int tap = 0; tap < taps; ++tap) {
     for (int i = 0; i < count; ++i) {
       if (made.chunk.offsets[tap][i] < 0) made.chunk.weight(set, tap, taps)[i] = scalar_t(INFINITY);
