@@ -32,7 +32,7 @@ GATHER_KERNELS, KERNELS, CPU_TRANSFORM = "cuda/gather_kernels.cuh", "cuda/sample
 CHUNK, PLANES, PACKING = "cpu/chunk.inl", "cpu/gather.inl", "cpu/packing.inl"
 DOTS, SCATTER, LINE = "cpu/dots.inl", "cpu/scatter.inl", "cpu/line.h"
 CHOICE, PARTITION, PARTS, OWNERSHIP = "cpu/choice.h", "cpu/partition.h", "cpu/parts.h", "cpu/ownership.inl"
-REDUCE, FILL = "cuda/reduce.cuh", "core/fill.h"
+REDUCE, FILL, NUMERIC = "cuda/reduce.cuh", "core/fill.h", "core/numeric.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
 BINS, LOCATION_SORT = "core/bins.h", "cuda/location_sort.h"
 TRANSFORM_LAUNCHERS = "cuda/transform_launchers.cuh"
@@ -190,11 +190,10 @@ MUTATIONS = [
     ),
     Mutation(INTERPOLATION, "scalar_t(6) * cubic * r - ", "scalar_t(6) * cubic * r + ", "inner second derivative"),
     Mutation(INTERPOLATION, "scalar_t(6) * a * r - ", "scalar_t(6) * a * r + ", "outer second derivative"),
-    Mutation(STENCIL, "taps.index[k] >= element_t(0)", "taps.index[k] > element_t(0)", "the first pixel is outside"),
-    Mutation(
-        STENCIL, "taps.index[k] >= element_t(0)", "taps.index[k] >= element_t(-1)", "the pixel before the first is inside"
-    ),
-    Mutation(STENCIL, "taps.index[k] < static_cast", "taps.index[k] <= static_cast", "the pixel behind the last is inside"),
+    Mutation(NUMERIC, "(i >= element_t(0))", "(i > element_t(0))", "the first pixel is outside"),
+    Mutation(NUMERIC, "(i >= element_t(0))", "(i >= element_t(-1))", "the pixel before the first is inside"),
+    Mutation(NUMERIC, "(i < static_cast", "(i <= static_cast", "the pixel behind the last is inside"),
+    Mutation(NUMERIC, "element_t>>(size - 1)", "element_t>>(size)", "the pixel behind the last, of vectors", "wide_core"),
     Mutation(STENCIL, "taps.weight[1][k] *= slope;", "", "no slope in the first derivative"),
     Mutation(STENCIL, "*= slope * slope", "*= slope", "slope once in the second derivative"),
     Mutation(STENCIL, "first_index + element_t(k)", "first_index", "bilinear has no neighbour"),
@@ -389,13 +388,20 @@ MUTATIONS = [
     Mutation(LAUNCH, "images * blocks_of_image(call, images)", "mapping.blocks", "blocks of several images", "mapping"),
     Mutation(CHUNK, "signs |= offset;", "signs = offset;", "near by the last tap alone", "wide_core"),
     Mutation(CHUNK, ": !any_bit(apart));", ": true);", "pairs that are apart", "wide_core"),
-    Mutation(CHUNK, "located.stride[0] == 1 :", "true :", "pairs that are apart, inside", "wide_core"),
-    Mutation(CHUNK, "result.at[k - 1] + stride", "result.at[k - 1]", "the second tap is the first, inside", "wide_core"),
+    Mutation(CHUNK, "kFollow ? located.stride[0] == 1 :", "kFollow ? true :", "pairs that are apart, inside", "wide_core"),
+    Mutation(CHUNK, "kFollow ? position + stride :", "kFollow ? position :", "both taps are the first", "wide_core"),
+    Mutation(CHUNK, "side_by_side = stride[0] == 1 &&", "side_by_side =", "pixels beside that are apart", "wide_core"),
+    Mutation(CHUNK, "&& axes[0].size > 1;", ";", "pixels beside a row's only one", "wide_core"),
+    Mutation(CHUNK, "first + second_is_out)", "first)", "the pixel behind the last one", "wide_core"),
+    Mutation(CHUNK, "& ((offset | before) >= 0)", "", "taps outside for pairs that are apart", "wide_core"),
     Mutation(STENCIL, "(x < axis.last - kMargin)", "(x <= axis.last - kMargin)", "inside up to the last pixel", "wide_core"),
     Mutation(STENCIL, "(x > kMargin) &", "(x > kMargin - 1) &", "inside from the pixel before the first", "wide_core"),
     Mutation(PADDING, "kLeavesInside = false", "kLeavesInside = true", "mirrors leave coordinates as they are", "wide_core"),
+    Mutation(CHUNK, "store_lanes(&chunk.fill[set][i], value_t{})", "(void)0", "a fill weighs as before", "wide_core"),
     Mutation(SCATTER, "if (offset >= 0) plane", "if (offset > 0) plane", "a first pixel without a sum", "cpu_planes"),
-    Mutation(SCATTER, "if (chunk.has_pairs())", "if (true)", "pairs that are apart, added as one", "cpu_planes"),
+    Mutation(SCATTER, "if (near >= Near::kPairs)", "if (true)", "pairs that are apart, added as one", "cpu_planes"),
+    Mutation(SCATTER, "if (chunk.is_inside())", "if (true)", "single taps outside are added", "cpu_planes"),
+    Mutation(SCATTER, "products = at.of_pixels(products);", "", "products for the pixels of other taps", "cpu_planes"),
     Mutation(DOTS, "if (chunk.is_inside(i)) {", "if (true) {", "an infinite weight of nothing", "cpu_planes"),
     Mutation(DOTS, "kAdds ? load_lanes<value_t>(at) + product : product", "product", "one channel alone", "cpu_planes"),
     Mutation(DOTS, "total = load_lanes<value_t>(&read[i]);", "total = value_t{};", "what is read already", "cpu_planes"),

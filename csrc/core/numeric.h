@@ -81,6 +81,18 @@ struct Element {
 template <typename index_t>
 using element_of = typename Element<index_t>::type;
 
+/// Whether an index is one of [0, size).
+template <typename index_t>
+STN_HOST_DEVICE auto is_index(index_t i, int64_t size) {
+  using element_t = element_of<index_t>;
+  if constexpr (std::is_arithmetic<index_t>::value) {
+    return (i >= element_t(0)) & (i < static_cast<element_t>(size));
+  } else {  // one comparison, of integers without a sign
+    using unsigned_t = typename Element<index_t>::unsigned_t;
+    return (unsigned_t)i <= unsigned_t{} + static_cast<std::make_unsigned_t<element_t>>(size - 1);
+  }
+}
+
 /// `x` is integral and in range, padding.h has seen to that. A vector has one type of index, integers as wide as its lanes,
 /// so that masks of coordinates serve indices as well; a scalar takes any.
 template <typename index_t, typename value_t>

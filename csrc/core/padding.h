@@ -21,6 +21,7 @@ namespace stn {
 //   index(i, axis)               for the others: where the tap reads that was counted on from a padded coordinate's first one
 //   kFill                        what of a location a fill value takes the place of
 //   kLeavesInside                whether a coordinate between the first pixel and the last one is left as it is, to the bit
+//   kTapsFollow                  whether index() leaves taps where they are, one behind the other
 //
 // RuntimePadding has the same members and looks the mode up in the axis: for instantiations that the modes would multiply,
 // for axes with paddings of their own, and for fill values (kMayFill).
@@ -54,7 +55,7 @@ STN_HOST_DEVICE value_t clamp_to_image(value_t x, const Axis<scalar_t>& axis, va
 
 /// What the paddings share that have nothing to do with their counted taps.
 struct TapsStay {
-  static constexpr bool kAllInside = false;
+  static constexpr bool kAllInside = false, kTapsFollow = true;
   template <typename index_t, typename scalar_t>
   static STN_HOST_DEVICE index_t index(index_t i, const Axis<scalar_t>&) {
     return i;
@@ -110,7 +111,6 @@ struct Padding<PaddingMode::kZeros> : TapsStay {
 template <PaddingMode kPadding>
 struct NoOutside : TapsStay {
   static constexpr bool kMayFill = false;
-  static constexpr bool kLeavesInside = false;
 
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t finite(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
@@ -138,6 +138,7 @@ struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
 
 template <>
 struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
+  static constexpr bool kLeavesInside = false;  // the distance from the mirror is rounded
   static constexpr Fill kFill = Fill::kNothing;
   static constexpr Readers kReaders = Readers::kMany;
 
@@ -159,6 +160,8 @@ struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
 
 template <>
 struct Padding<PaddingMode::kCircular> : NoOutside<PaddingMode::kCircular> {
+  static constexpr bool kTapsFollow = false;
+  static constexpr bool kLeavesInside = true;
   static constexpr Fill kFill = Fill::kNothing;
   static constexpr Readers kReaders = Readers::kMany;
 
@@ -186,8 +189,7 @@ struct Padding<PaddingMode::kCircular> : NoOutside<PaddingMode::kCircular> {
 class RuntimePadding {
  public:
   static constexpr bool kMayFill = true;
-  static constexpr bool kLeavesInside = false;
-  static constexpr bool kAllInside = false;
+  static constexpr bool kAllInside = false, kTapsFollow = false;
 
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
@@ -238,6 +240,13 @@ STN_HOST void with_padding(PaddingMode mode, std::index_sequence<kIndex...>, F&&
 template <typename F>
 STN_HOST void with_padding(PaddingMode mode, F&& f) {
   detail::with_padding(mode, std::make_index_sequence<std::extent_v<decltype(kPaddingModes)>>{}, f);
+}
+
+/// Whether coordinates between the first pixel and the last one are left as they are under this mode.
+STN_HOST bool leaves_inside(PaddingMode mode) {
+  bool leaves = false;
+  with_padding(mode, [&](auto padding) { leaves = decltype(padding)::kLeavesInside; });
+  return leaves;
 }
 
 /// What a fill value takes the place of under this mode.

@@ -43,7 +43,7 @@ STN_HOST_DEVICE auto axis_taps(value_t coordinate, const Axis<scalar_t>& axis) {
     if constexpr (Pad::kAllInside) {
       taps.inside[k] = taps.index[k] == taps.index[k];
     } else {
-      taps.inside[k] = (taps.index[k] >= element_t(0)) & (taps.index[k] < static_cast<element_t>(axis.size));
+      taps.inside[k] = is_index(taps.index[k], axis.size);
     }
     if constexpr (Pad::kMayFill) {  // a branch on the call, not on data
       if (axis.centre_takes_fill) taps.inside[k] = taps.inside[k] & centre_inside;

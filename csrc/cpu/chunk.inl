@@ -14,8 +14,15 @@ namespace {
 /// The most taps that a location has (3-D bicubic), and the most numbers that a tap is weighed by.
 constexpr int kMostTaps = 64, kMostSets = 1 + kMaxDims;
 
-/// What is true of all taps of a vector of locations.
-enum class Near : uint8_t { kNothing, kInside, kPairs };  // kPairs: and the taps 2k and 2k + 1 are side by side
+/// What is true of all taps of a vector of locations. From kMovable on, the taps 2k and 2k + 1 that are inside are side by
+/// side.
+enum class Near : uint8_t {
+  kNothing,
+  kInside,   // the image
+  kMovable,  // some are outside; see MovedPair
+  kPairs,    // all are inside
+  kBox,      // and each is as far from the first one as Chunk::from_first says
+};
 
 template <typename scalar_t_, typename offset_t_>
 struct alignas(64) Chunk {
@@ -24,23 +31,33 @@ struct alignas(64) Chunk {
   /// Whether offsets are as wide as numbers, so that a vector of the ones goes with a vector of the others.
   static constexpr bool kIsWide = sizeof(offset_t) == sizeof(scalar_t);
 
-  int taps, count, whole;               // of a location; locations; those, filled up to whole vectors
-  Near near[kChunk];                    // by vector, where offsets are wide
-  scalar_t fill[kMostSets][kChunk];     // what the fill value weighs, if there is one
-  offset_t offsets[kMostTaps][kChunk];  // elements from a plane's first one; negative outside the image
+  int taps, count, whole;          // of a location; locations; those, filled up to whole vectors
+  Near near[kChunk];               // by vector, where offsets are wide
+  offset_t from_first[kMostTaps];  // elements from a location's first tap, see Near::kBox
+  // Rows begin at cache lines: a vector in two of them takes twice as long.
+  alignas(64) scalar_t fill[kMostSets][kChunk];     // what the fill value weighs, if there is one
+  alignas(64) offset_t offsets[kMostTaps][kChunk];  // elements from a plane's first one; negative outside the image
 
   STN_HOST const Row<scalar_t>& weight(int set, int tap) const { return weights_[set * taps + tap]; }
   /// For who knows taps without loading it again after every store.
   STN_HOST Row<scalar_t>& weight(int set, int tap, int taps_) { return weights_[set * taps_ + tap]; }
   STN_HOST const Row<scalar_t>& weight(int set, int tap, int taps_) const { return weights_[set * taps_ + tap]; }
 
-  /// Whether the vector of locations that begins with the i-th has all its taps inside.
-  STN_HOST bool is_inside(int i) const { return kIsWide && near[i / kLanes<vector_of<scalar_t>>] != Near::kNothing; }
-  /// Whether all taps are inside and those of pairs side by side.
-  bool has_pairs() const {
-    bool all = kIsWide;
-    for (int i = 0; i < whole / kLanes<vector_of<scalar_t>>; ++i) all = all && near[i] == Near::kPairs;
+  /// Whether the vector of locations that begins with the i-th has all its taps inside; whether all have.
+  STN_HOST bool is_inside(int i) const {
+    const int vector = i / kLanes<vector_of<scalar_t>>;
+    return kIsWide && near[vector] != Near::kNothing && near[vector] != Near::kMovable;
+  }
+  STN_HOST bool is_inside() const {
+    bool all = true;
+    for (int i = 0; i < whole; i += kLanes<vector_of<scalar_t>>) all = all && is_inside(i);
     return all;
+  }
+  /// The least that is true of a vector, where offsets are wide.
+  STN_HOST Near least_near() const {
+    Near least = kIsWide ? Near::kBox : Near::kNothing;
+    for (int i = 0; i < whole / kLanes<vector_of<scalar_t>>; ++i) least = near[i] < least ? near[i] : least;
+    return least;
   }
 
   /// Where a tap is inside, for a vector of locations.
@@ -66,6 +83,39 @@ struct alignas(64) Chunk {
 
  private:
   scalar_t weights_[kMostSets * kMostTaps][kChunk];
+};
+
+/// What two taps have, or two pixels side by side.
+template <typename value_t>
+struct Pair {
+  value_t first, second;
+};
+
+/// The taps 2k and 2k + 1 of a vector of locations as two pixels side by side, both inside the image: where one tap is outside,
+/// it is beside an end of a row, and the pair moves by one into the row; where both are, it moves to the image's first pixels.
+/// What is read of pixels without a tap is dropped, and 0 is added to them. See Near::kMovable.
+template <typename index_t>
+struct MovedPair {
+  const index_t first_is_out, second_is_out;  // of the taps
+  const index_t offset;                       // of the first pixel
+
+  STN_HOST MovedPair(index_t first, index_t second)
+      : first_is_out(first < 0),
+        second_is_out(second < 0),
+        offset(select(first_is_out, second & ~second_is_out, first + second_is_out)) {}
+
+  /// What the taps have of the pixels: 0 outside.
+  template <typename value_t>
+  STN_HOST Pair<value_t> of_taps(Pair<value_t> pixels) const {
+    return {select(first_is_out, scalar_of<value_t>(0), select(second_is_out, pixels.second, pixels.first)),
+            select(second_is_out, scalar_of<value_t>(0), select(first_is_out, pixels.first, pixels.second))};
+  }
+  /// What the pixels get of the taps: 0 where there is none.
+  template <typename value_t>
+  STN_HOST Pair<value_t> of_pixels(Pair<value_t> taps) const {
+    return {select(second_is_out, scalar_of<value_t>(0), select(first_is_out, taps.second, taps.first)),
+            select(first_is_out, scalar_of<value_t>(0), select(second_is_out, taps.first, taps.second))};
+  }
 };
 
 /// Calls body(std::integral_constant<int, taps>), of 0 for those that no kernel is unrolled for.
@@ -99,20 +149,17 @@ STN_HOST void repeat(int count, Body&& body) {
 template <typename offset_t>
 constexpr offset_t kOutside = -(offset_t(1) << (8 * sizeof(offset_t) - 3));
 
-/// Elements to the taps of an axis. kAllInside: one behind the other.
-template <bool kAllInside, typename offset_t, typename taps_t, int kTaps = std::extent_v<decltype(taps_t::index)>>
+/// Elements to the taps of an axis. kFollow: they are one behind the other.
+template <bool kFollow, bool kAllInside, typename offset_t, typename taps_t, int kTaps = std::extent_v<decltype(taps_t::index)>>
 STN_HOST auto axis_offsets(const taps_t& taps, offset_t stride) {
   struct {
     decltype(select(taps.inside[0], taps.index[0] * stride, offset_t(0))) at[kTaps];
   } result;
-  result.at[0] = taps.index[0] * stride;
+  auto position = taps.index[0] * stride;
   STN_UNROLL
   for (int k = 0; k < kTaps; ++k) {
-    if constexpr (kAllInside) {
-      if (k > 0) result.at[k] = result.at[k - 1] + stride;
-    } else {
-      result.at[k] = select(taps.inside[k], taps.index[k] * stride, kOutside<offset_t>);
-    }
+    if (k > 0) position = kFollow ? position + stride : taps.index[k] * stride;
+    result.at[k] = kAllInside ? position : select(taps.inside[k], position, kOutside<offset_t>);
   }
   return result;
 }
@@ -126,6 +173,7 @@ struct Located {
   Axis<scalar_t> axes[kDims];
   offset_t stride[kDims];
   bool fills;
+  bool side_by_side;  // pixels of a row, of which there are at least two
 
   Located(const geometry_t& geometry, const TileOf<kDims, scalar_t>& coordinates, const int64_t* axis_stride, bool fills)
       : coordinates(coordinates), fills(fills) {
@@ -133,12 +181,21 @@ struct Located {
       axes[e] = geometry.axes[e];
       stride[e] = static_cast<offset_t>(axis_stride[e]);
     }
+    side_by_side = stride[0] == 1 && axes[0].size > 1;
   }
 
   template <typename value_t>
   STN_HOST void load(int i, value_t (&coordinate)[kDims]) const {
     STN_UNROLL
     for (int e = 0; e < kDims; ++e) coordinate[e] = load_lanes<value_t>(&coordinates[e][i]);
+  }
+
+  /// Elements from a location's first tap to another, where padding moves neither.
+  template <InterpolationMode kMode>
+  STN_HOST offset_t from_first(int tap) const {
+    offset_t sum = 0;
+    for (int e = 0; e < kDims; ++e, tap /= Interpolation<kMode>::kTaps) sum += tap % Interpolation<kMode>::kTaps * stride[e];
+    return sum;
   }
 
   /// Whether the locations of a vector have all their taps inside the image.
@@ -160,19 +217,20 @@ STN_HOST void take_locations(const located_t& located, const typename Lanes::val
   using index_t = typename Lanes::index_t;
   using stencil_t = Stencil<kDims, kMode, Pad, Weights::kOrder, value_t, index_t>;
   constexpr int kTaps = stencil_t::kTaps, kUnrolled = kTaps <= 8 ? kTaps : 0;
+  constexpr bool kFollow = Pad::kTapsFollow && Interpolation<kMode>::kPadsCoordinate;
   const stencil_t stencil(coordinate, located.axes);
-  decltype(axis_offsets<Pad::kAllInside>(stencil.axis[0], located.stride[0])) offsets[kDims];
+  decltype(axis_offsets<kFollow, Pad::kAllInside>(stencil.axis[0], located.stride[0])) offsets[kDims];
   STN_UNROLL
-  for (int e = 0; e < kDims; ++e) offsets[e] = axis_offsets<Pad::kAllInside>(stencil.axis[e], located.stride[e]);
-  index_t signs = {}, apart = {}, before = {};
+  for (int e = 0; e < kDims; ++e) offsets[e] = axis_offsets<kFollow, Pad::kAllInside>(stencil.axis[e], located.stride[e]);
+  index_t signs = {}, apart = {}, before = {};  // whether taps are outside; whether pairs of taps inside are apart
   repeat<kUnrolled>(kTaps, [&](int tap) __attribute__((always_inline)) {
     index_t offset = offsets[0].at[stencil_t::digit(tap, 0)];
     STN_UNROLL
     for (int e = 1; e < kDims; ++e) offset += offsets[e].at[stencil_t::digit(tap, e)];
     store_lanes(&chunk.offsets[tap][i], offset);
-    if (!Pad::kAllInside) {
-      signs |= offset;
-      if (tap % 2 == 1) apart |= offset ^ (before + 1);
+    if (!Pad::kAllInside) signs |= offset;
+    if (!kFollow) {
+      if (tap % 2 == 1) apart |= (offset ^ (before + 1)) & ((offset | before) >= 0);
       before = offset;
     }
     STN_UNROLL
@@ -181,9 +239,10 @@ STN_HOST void take_locations(const located_t& located, const typename Lanes::val
     }
   });
   if constexpr (chunk_t::kIsWide) {
-    const bool pairs = kTaps > 1 && (Pad::kAllInside ? located.stride[0] == 1 : !any_bit(apart));
-    const Near inside = pairs ? Near::kPairs : Near::kInside;
-    chunk.near[i / kLanes<value_t>] = !Pad::kAllInside && any_bit(signs < 0) ? Near::kNothing : inside;
+    const bool pairs = kTaps > 1 && (kFollow ? located.stride[0] == 1 : !any_bit(apart));
+    Near near = !pairs ? Near::kInside : Pad::kAllInside ? Near::kBox : Near::kPairs;
+    if (!Pad::kAllInside && any_bit(signs < 0)) near = pairs && located.side_by_side ? Near::kMovable : Near::kNothing;
+    chunk.near[i / kLanes<value_t>] = near;
   }
   if constexpr (Pad::kMayFill) {
     if (!located.fills) return;
@@ -209,12 +268,17 @@ void take_chunk(const geometry_t& geometry, const int64_t* axis_stride,
   chunk.taps = kTaps;
   chunk.count = count;
   chunk.whole = (count + kWhole - 1) / kWhole * kWhole;
-  for (int i = 0; i < chunk.whole; i += n) {
+  for (int tap = 0; tap < kTaps; ++tap) chunk.from_first[tap] = located.template from_first<kMode>(tap);
+  bool may_leave = true;  // padding out, where all taps are inside
+  for (const auto& axis : located.axes) may_leave = may_leave && leaves_inside(axis.padding);
+  const int whole = chunk.whole;  // a copy, which stores can't change
+  for (int i = 0; i < whole; i += n) {
     value_t coordinate[geometry_t::kDims];
     located.load(first + i, coordinate);
-    if constexpr (Lanes::kAreMany && Pad::kLeavesInside && kTaps <= 8) {
-      if (located.template are_inside<kMode>(coordinate)) {
+    if constexpr (Lanes::kAreMany && kTaps <= 8) {
+      if (may_leave && located.template are_inside<kMode>(coordinate)) {
         take_locations<NoPadding, kMode, Lanes>(located, coordinate, i, first + i, weigh, chunk);
+        for (int set = 0; Pad::kMayFill && fills && set < Weights::kSets; ++set) store_lanes(&chunk.fill[set][i], value_t{});
         continue;
       }
     }

@@ -93,8 +93,9 @@ class Dots {
       if (chunk.is_inside(i)) {
         repeat<kTaps>(taps, [&](int tap) __attribute__((always_inline)) { total += product(tap); });
       } else {
-        STN_ROLL
-        for (int tap = 0; tap < taps; ++tap) total += select(chunk.are_inside(tap, i), product(tap), scalar_t(0));
+        repeat<kTaps>(taps, [&](int tap) __attribute__((always_inline)) {
+          total += select(chunk.are_inside(tap, i), product(tap), scalar_t(0));
+        });
       }
       store_lanes(&sum[i], total);
     }

@@ -5,8 +5,8 @@
 namespace stn::cpu {
 namespace {
 
-template <typename storage_t, typename vector_t, typename offset_t, int... kLane>
-STN_HOST vector_t gather_lanes(const storage_t* plane, const offset_t* offset, std::integer_sequence<int, kLane...>) {
+template <typename storage_t, typename vector_t, typename offsets_t, int... kLane>
+STN_HOST vector_t gather_lanes(const storage_t* plane, const offsets_t& offset, std::integer_sequence<int, kLane...>) {
   if constexpr (sizeof(storage_t) == 2) {
     return widen_lanes<storage_t>(Int32Vector{plane[offset[kLane]].bits...});
   } else {
@@ -14,24 +14,18 @@ STN_HOST vector_t gather_lanes(const storage_t* plane, const offset_t* offset, s
   }
 }
 
-/// The pixels that a vector of locations has at one tap; offsets are not negative.
-template <typename storage_t, typename offset_t>
-STN_HOST auto load_pixels(const storage_t* plane, const offset_t* offset) {
+/// The pixels that a vector of locations has at one tap. Offsets, a pointer or LaneOffsets, are not negative.
+template <typename storage_t, typename offsets_t>
+STN_HOST auto load_pixels(const storage_t* plane, const offsets_t& offset) {
   using vector_t = vector_of<accumulate_t<storage_t>>;
   return gather_lanes<storage_t, vector_t>(plane, offset, std::make_integer_sequence<int, kLanes<vector_t>>());
 }
 
-/// ... at two taps, which are neighbours in memory.
-template <typename vector_t>
-struct Pair {
-  vector_t first, second;
-};
-
 /// Where pair k of a register of pairs comes from, so that shuffles within 16 bytes put them in order: 0 1 4 5, 2 3 6 7.
 constexpr int pair_order(int k, int half) { return k / 2 * 4 + k % 2 + 2 * half; }
 
-template <int... kPair, int... kLane>
-STN_HOST Pair<FloatVector> load_float_pairs(const float* plane, const int32_t* offset, std::integer_sequence<int, kPair...>,
+template <typename offsets_t, int... kPair, int... kLane>
+STN_HOST Pair<FloatVector> load_float_pairs(const float* plane, const offsets_t& offset, std::integer_sequence<int, kPair...>,
                                             std::integer_sequence<int, kLane...>) {
   constexpr int n = sizeof...(kLane);
   const Int32Vector even = {(kLane / 4 * 4 + kLane % 2 * 2 + kLane % 4 / 2 * n)...};
@@ -46,8 +40,8 @@ STN_HOST Pair<FloatVector> load_float_pairs(const float* plane, const int32_t* o
   return {__builtin_shuffle(low, high, even), __builtin_shuffle(low, high, odd)};
 }
 
-template <typename storage_t, int... kLane>
-STN_HOST Pair<FloatVector> load_short_pairs(const storage_t* plane, const int32_t* offset,
+template <typename storage_t, typename offsets_t, int... kLane>
+STN_HOST Pair<FloatVector> load_short_pairs(const storage_t* plane, const offsets_t& offset,
                                             std::integer_sequence<int, kLane...>) {
   const auto two = [&](int k) {
     int32_t bits;
@@ -58,8 +52,9 @@ STN_HOST Pair<FloatVector> load_short_pairs(const storage_t* plane, const int32_
   return {widen_lanes<storage_t>(bits & 0xffff), widen_lanes<storage_t>((bits >> 16) & 0xffff)};
 }
 
-template <typename storage_t, typename offset_t>
-STN_HOST auto load_pairs(const storage_t* plane, const offset_t* offset) {
+/// ... at two taps, which are neighbours in memory.
+template <typename storage_t, typename offsets_t>
+STN_HOST auto load_pairs(const storage_t* plane, const offsets_t& offset) {
   constexpr int n = kLanes<vector_of<accumulate_t<storage_t>>>;
   if constexpr (std::is_same<storage_t, float>::value) {
     return load_float_pairs(plane, offset, std::make_integer_sequence<int, n / 2>(), std::make_integer_sequence<int, n>());
@@ -79,8 +74,23 @@ STN_HOST auto load_pixels_inside(const storage_t* plane, const offset_t* offset)
   alignas(64) offset_t readable[kLanes<vector_of<scalar_t>>];
   store_lanes(readable, select(at < 0, 0, at));
   asm volatile("" ::"r"(readable) : "memory");  // or g++ takes the offsets out of the register, one by one
-  return select(at < 0, scalar_t(0), load_pixels(plane, readable));
+  return select(at < 0, scalar_t(0), load_pixels(plane, &readable[0]));
 }
+
+/// The offsets of a vector of locations, kept in registers: where the same ones are used again after a store.
+template <typename scalar_t>
+class LaneOffsets {
+ public:
+  template <typename offset_t>
+  STN_HOST explicit LaneOffsets(const offset_t* offset) {
+    STN_UNROLL
+    for (int k = 0; k < kLanes<vector_of<scalar_t>>; ++k) offset_[k] = offset[k];
+  }
+  STN_HOST int64_t operator[](int k) const { return offset_[k]; }
+
+ private:
+  int64_t offset_[kLanes<vector_of<scalar_t>>];
+};
 
 /// body(tap, the pixels that a vector of locations has there) for the plane's taps at the chunk's i-th locations. Where a tap
 /// is outside, the pixel is 0.
@@ -88,12 +98,28 @@ template <int kTaps, typename chunk_t, typename storage_t, typename Body>
 STN_HOST void for_each_pixels(const chunk_t& chunk, int taps, int i, const storage_t* plane, Body&& body) {
   using scalar_t = typename chunk_t::scalar_t;
   using value_t = vector_of<scalar_t>;
+  using index_t = typename Vectors<scalar_t>::index_t;
   const Near near = chunk.near[i / kLanes<value_t>];
-  if (near == Near::kPairs) {
+  const auto each_pair = [&](auto&& pixels_of) __attribute__((always_inline)) {
     repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {
-      const auto pixels = load_pairs(plane, &chunk.offsets[2 * pair][i]);
+      const auto pixels = pixels_of(2 * pair);
       body(2 * pair, pixels.first);
       body(2 * pair + 1, pixels.second);
+    });
+  };
+  if (near == Near::kBox) {
+    const LaneOffsets<scalar_t> first(&chunk.offsets[0][i]);
+    each_pair([&](int tap) __attribute__((always_inline)) { return load_pairs(plane + chunk.from_first[tap], first); });
+  } else if (near == Near::kPairs) {
+    each_pair([&](int tap) __attribute__((always_inline)) { return load_pairs(plane, &chunk.offsets[tap][i]); });
+  } else if (near == Near::kMovable) {
+    each_pair([&](int tap) __attribute__((always_inline)) {
+      const MovedPair<index_t> moved(load_lanes<index_t>(&chunk.offsets[tap][i]),
+                                     load_lanes<index_t>(&chunk.offsets[tap + 1][i]));
+      alignas(64) typename chunk_t::offset_t offset[kLanes<value_t>];
+      store_lanes(offset, moved.offset);
+      asm volatile("" ::"r"(offset) : "memory");  // as above
+      return moved.of_taps(load_pairs(plane, &offset[0]));
     });
   } else if (near == Near::kInside) {
     repeat<kTaps == 1>(taps,

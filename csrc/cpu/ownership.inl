@@ -44,6 +44,12 @@ bool is_owner_of_all(const chunk_t& chunk, const uint8_t* owners, int64_t part) 
   return all;
 }
 
+/// Has nothing added but at taps, for a part of locations: where MovedPair adds zeros another one may be adding.
+template <typename chunk_t>
+void keep_to_taps(chunk_t& chunk) {
+  for (Near& near : chunk.near) near = near == Near::kMovable ? Near::kNothing : near;
+}
+
 /// Makes taps outside: those in cells of others, or else those in its own.
 template <typename chunk_t>
 void leave_out(chunk_t& chunk, const uint8_t* owners, int64_t part, bool others) {

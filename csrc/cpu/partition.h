@@ -108,7 +108,7 @@ struct LineGroups {
 };
 
 /// Locations whose taps are multiplied out at a time (chunk.inl): few enough that these stay in the first cache.
-constexpr int kChunk = 64;
+constexpr int kChunk = 128;
 static_assert(kTile % kChunk == 0);
 
 /// What owns an element of grad_input: (n, group of channels). A unit walks all locations of its image and so pays for their

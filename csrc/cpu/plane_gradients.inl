@@ -11,7 +11,7 @@ namespace {
 struct Taken {
   enum Which { kAll, kOwn, kRest };
   Which which = kAll;
-  const uint8_t* owners = nullptr;  // of cells
+  const uint8_t* owners = nullptr;  // of cells, where parts add to one image
   int64_t part = 0;
   uint8_t* shared = nullptr;  // of the tile's chunks
 };
@@ -66,11 +66,12 @@ class PlaneGradients {
   };
 
   /// Whether all of the chunk's taps are added. Notes for who adds the rest that they aren't.
-  bool takes_all(const Taken& taken, int start) const {
-    if (!kWantsInput || !terms_.own || taken.which == Taken::kAll) return true;
+  bool takes_all(const Taken& taken, int start) {
+    if (!kWantsInput || !terms_.own || !taken.owners) return true;
     if (taken.which == Taken::kRest) return false;
-    const bool all = is_owner_of_all(terms_.own->chunk, taken.owners, taken.part);
-    taken.shared[start / kChunk] = !all;
+    const bool all = taken.which == Taken::kAll || is_owner_of_all(terms_.own->chunk, taken.owners, taken.part);
+    if (taken.which == Taken::kOwn) taken.shared[start / kChunk] = !all;
+    if (all) keep_to_taps(terms_.own->chunk);
     return all;
   }
 

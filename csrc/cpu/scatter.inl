@@ -21,6 +21,7 @@ template <typename chunk_t>
 class Scatter {
   using scalar_t = typename chunk_t::scalar_t;
   typedef scalar_t two_t __attribute__((vector_size(2 * sizeof(scalar_t))));
+  using offset_t = typename chunk_t::offset_t;
   static constexpr int kApart = 8;
 
  public:
@@ -37,7 +38,7 @@ class Scatter {
   }
 
  private:
-  static STN_HOST void add_inside(typename chunk_t::offset_t offset, scalar_t product, scalar_t* plane) {
+  static STN_HOST void add_inside(offset_t offset, scalar_t product, scalar_t* plane) {
     if (offset >= 0) plane[offset] += product;
   }
 
@@ -54,7 +55,12 @@ class Scatter {
     const auto& weight = chunk.weight(0, tap);
     for (int i = 0; i < chunk.whole; ++i) product[i] = value[i] * weight[i];
     const auto* offsets = chunk.offsets[tap];
-    for_each_location(chunk.count, [&](int i) { add_inside(offsets[i], product[i], plane); });
+    const int count = chunk.count;
+    if (chunk.is_inside()) {
+      for_each_location(count, [&](int i) __attribute__((always_inline)) { plane[offsets[i]] += product[i]; });
+    } else {
+      for_each_location(count, [&](int i) __attribute__((always_inline)) { add_inside(offsets[i], product[i], plane); });
+    }
   }
 
   /// kPairs times two taps from `tap` on, each two by one addition where they are side by side. The same order however they
@@ -62,30 +68,45 @@ class Scatter {
   template <int kPairs>
   STN_HOST void add_pairs(const scalar_t* value, int tap, scalar_t* plane) const {
     using value_t = vector_of<scalar_t>;
+    using index_t = typename Vectors<scalar_t>::index_t;
     constexpr int n = kLanes<value_t>;
     alignas(64) scalar_t product[kPairs][kChunk][2];
+    alignas(64) offset_t moved[kPairs][kChunk];
+    const auto(&offsets)[kMostTaps][kChunk] = chunk.offsets;
+    const int count = chunk.count;  // a copy, which stores can't change
+    const Near near = chunk.least_near();
     for (int i = 0; i < chunk.whole; i += n) {
       const auto v = load_lanes<value_t>(&value[i]);
       STN_UNROLL
       for (int pair = 0; pair < kPairs; ++pair) {
-        store_in_turn<scalar_t>(v * load_lanes<value_t>(&chunk.weight(0, tap + 2 * pair)[i]),
-                                v * load_lanes<value_t>(&chunk.weight(0, tap + 2 * pair + 1)[i]), product[pair][i],
-                                std::make_integer_sequence<int, n>());
+        const int first = tap + 2 * pair;
+        Pair<value_t> products = {v * load_lanes<value_t>(&chunk.weight(0, first)[i]),
+                                  v * load_lanes<value_t>(&chunk.weight(0, first + 1)[i])};
+        if (near == Near::kMovable) {
+          const MovedPair<index_t> at(load_lanes<index_t>(&offsets[first][i]), load_lanes<index_t>(&offsets[first + 1][i]));
+          store_lanes(&moved[pair][i], at.offset);
+          products = at.of_pixels(products);
+        }
+        store_in_turn<scalar_t>(products.first, products.second, product[pair][i], std::make_integer_sequence<int, n>());
       }
     }
-    const auto(&offsets)[kMostTaps][kChunk] = chunk.offsets;
-    const int count = chunk.count;  // a copy, which stores can't change
-    if (chunk.has_pairs()) {
+    const auto add_two = [&](const auto(&first)[kChunk], int pair, int i) __attribute__((always_inline)) {
+      scalar_t* at = plane + first[i];
+      two_t sum, more;
+      std::memcpy(&sum, at, sizeof sum);
+      std::memcpy(&more, product[pair][i], sizeof more);
+      sum += more;
+      std::memcpy(at, &sum, sizeof sum);
+    };
+    if (near >= Near::kPairs) {
       for_each_location(count, [&](int i) __attribute__((always_inline)) {
         STN_UNROLL
-        for (int pair = 0; pair < kPairs; ++pair) {
-          scalar_t* at = plane + offsets[tap + 2 * pair][i];
-          two_t sum, more;
-          std::memcpy(&sum, at, sizeof sum);
-          std::memcpy(&more, product[pair][i], sizeof more);
-          sum += more;
-          std::memcpy(at, &sum, sizeof sum);
-        }
+        for (int pair = 0; pair < kPairs; ++pair) add_two(offsets[tap + 2 * pair], pair, i);
+      });
+    } else if (near == Near::kMovable) {
+      for_each_location(count, [&](int i) __attribute__((always_inline)) {
+        STN_UNROLL
+        for (int pair = 0; pair < kPairs; ++pair) add_two(moved[pair], pair, i);
       });
     } else {
       for_each_location(count, [&](int i) __attribute__((always_inline)) {

@@ -72,7 +72,7 @@ class Reader {
 template <typename kind_t>
 struct Where {
   const typename kind_t::geometry_t geometry;
-  TileOf<kind_t::kDims, typename kind_t::scalar_t> coordinate = {};  // filled up to whole vectors
+  alignas(64) TileOf<kind_t::kDims, typename kind_t::scalar_t> coordinate = {};  // filled up to whole vectors
 };
 
 template <typename kind_t, typename Weights>
@@ -219,7 +219,7 @@ class SecondTerms final : public TermsOf<kind_t> {
   }
 
  private:
-  TileOf<kind_t::kDims, scalar_t> direction_ = {};
+  alignas(64) TileOf<kind_t::kDims, scalar_t> direction_ = {};
   ReaderOf<kind_t, OwnWeights> own_;
   ReaderOf<kind_t, OtherWeights> other_;
 };

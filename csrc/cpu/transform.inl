@@ -32,20 +32,33 @@ void tile_positions(const Transform<kDims, scalar_t, int64_t>& transform, int64_
 /// theta's coordinates, by whole vectors. Not inlined: a compiler may round differently in two places, and grids have to be
 /// what fused sampling samples at.
 template <typename value_t, int kDims, typename scalar_t>
-__attribute__((noinline)) void map_tile(const ThetaMap<kDims, scalar_t>& map, const TileOf<kDims, scalar_t>& position,
+__attribute__((noinline)) void map_tile(const ThetaMap<kDims, scalar_t>& theta, const TileOf<kDims, scalar_t>& position,
                                         int count, TileOf<kDims, scalar_t>& coordinate) {
-  for (int i = 0; i < count; i += kLanes<value_t>) {
-    value_t from[kDims], to[kDims];
-    for (int e = 0; e < kDims; ++e) std::memcpy(&from[e], &position[e][i], sizeof from[e]);
-    map.coordinate(from, to);
-    for (int e = 0; e < kDims; ++e) std::memcpy(&coordinate[e][i], &to[e], sizeof to[e]);
+  const auto map_all = [&](auto w_row) __attribute__((always_inline)) {
+    ThetaMap<kDims, scalar_t> map = theta;  // a copy, which stores can't change
+    map.w_row = decltype(w_row)::value;
+    for (int i = 0; i < count; i += kLanes<value_t>) {
+      value_t from[kDims], to[kDims];
+      STN_UNROLL
+      for (int e = 0; e < kDims; ++e) from[e] = load_lanes<value_t>(&position[e][i]);
+      map.coordinate(from, to);
+      STN_UNROLL
+      for (int e = 0; e < kDims; ++e) store_lanes(&coordinate[e][i], to[e]);
+    }
+  };
+  if (theta.w_row) {
+    map_all(std::true_type{});
+  } else {
+    map_all(std::false_type{});
   }
 }
 
 template <int kDims, typename scalar_t>
 void transform_coordinates(const Transform<kDims, scalar_t, int64_t>& transform, int64_t n, int64_t location, int count,
                            TileOf<kDims, scalar_t>& coordinate) {
-  TileOf<kDims, scalar_t> position = {};
+  constexpr int kLast = kLanes<vector_of<scalar_t>>;
+  alignas(64) TileOf<kDims, scalar_t> position;
+  for (auto& row : position) store_lanes(&row[(count - 1) / kLast * kLast], vector_of<scalar_t>{});  // what is filled up
   tile_positions(transform, location, count, position);
   if (!transform.is_flow()) {
     return map_tile<typename WideLanes<scalar_t>::value_t>(transform.map_of(n), position, count, coordinate);

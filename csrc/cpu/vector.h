@@ -24,10 +24,12 @@ typedef int64_t Int64Vector __attribute__((vector_size(STN_VECTOR_BYTES)));
 template <>
 struct Element<Int32Vector> {
   using type = int32_t;
+  typedef uint32_t unsigned_t __attribute__((vector_size(STN_VECTOR_BYTES)));
 };
 template <>
 struct Element<Int64Vector> {
   using type = int64_t;
+  typedef uint64_t unsigned_t __attribute__((vector_size(STN_VECTOR_BYTES)));
 };
 
 template <typename value_t>

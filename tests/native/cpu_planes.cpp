@@ -25,22 +25,49 @@ struct Taps {
   Taps(Random& random, int taps, int count, int64_t pixels) : pixels(pixels) {
     std::memset(static_cast<void*>(&chunk), 0, sizeof chunk);
     chunk.taps = taps, chunk.count = count, chunk.whole = (count + n - 1) / n * n;
+    // Chunks of one kind of vectors and chunks of all kinds.
+    const int kinds = taps > 1 ? 5 : 2, least = random.below(2) ? 0 : static_cast<int>(random.below(kinds));
+    const int64_t last_of_box = random.below(pixels - 1);
+    for (int tap = 0; tap < taps; tap += 2) {
+      chunk.from_first[tap] = static_cast<offset_t>(tap ? random.below(last_of_box + 1) : 0);
+      chunk.from_first[tap + 1] = chunk.from_first[tap] + 1;
+    }
     for (int i = 0; i < chunk.whole; i += n) {
-      const Near near = Near(random.below(taps > 1 ? 3 : 2));
+      const Near near = Near(least + random.below(kinds - least));
       chunk.near[i / n] = near;
-      for (int lane = i; lane < i + n; ++lane) {
-        for (int tap = 0; tap < taps; ++tap) {
-          const bool follows = near == Near::kPairs && tap % 2 == 1;
-          const bool outside = near == Near::kNothing && random.below(3) == 0;
-          const int64_t last = pixels - (near == Near::kPairs);
-          const int64_t offset = follows   ? chunk.offsets[tap - 1][lane] + 1
-                                 : outside ? -1 - random.below(9)
-                                           : random.below(last);
-          chunk.offsets[tap][lane] = static_cast<typename chunk_t::offset_t>(offset);
-          for (int set = 0; set < kMostSets; ++set) chunk.weight(set, tap, taps)[lane] = any_number<scalar_t>(random);
+      for (int at = i; at < i + n; ++at) {
+        for (int tap = 0; tap < taps; tap += 2) {
+          if (near == Near::kBox) {
+            const int64_t first = tap ? chunk.offsets[0][at] : random.below(pixels - 1 - last_of_box);
+            set_pair(at, tap, first + chunk.from_first[tap], first + chunk.from_first[tap] + 1);
+          } else if (near == Near::kPairs || near == Near::kMovable) {
+            const int64_t first = random.below(pixels - 1);
+            const int64_t out = near == Near::kMovable ? random.below(4) : 0;  // bit k: tap k of the pair
+            set_pair(at, tap, out & 1 ? anywhere_outside(random) : first + (out >> 1),
+                     out & 2 ? anywhere_outside(random) : first + !(out & 1));
+          } else {
+            const auto any = [&] {
+              return near == Near::kNothing && !random.below(3) ? anywhere_outside(random) : random.below(pixels);
+            };
+            const int64_t first = any();
+            set_pair(at, tap, first, any());
+          }
+        }
+        for (int set = 0; set < kMostSets; ++set) {
+          for (int tap = 0; tap < taps; ++tap) chunk.weight(set, tap, taps)[at] = any_number<scalar_t>(random);
         }
       }
     }
+  }
+
+ private:
+  using offset_t = typename chunk_t::offset_t;
+
+  static int64_t anywhere_outside(Random& random) { return -1 - random.below(9); }
+
+  void set_pair(int at, int tap, int64_t first, int64_t second) {
+    chunk.offsets[tap][at] = static_cast<offset_t>(first);
+    if (tap + 1 < chunk.taps) chunk.offsets[tap + 1][at] = static_cast<offset_t>(second);
   }
 };
 

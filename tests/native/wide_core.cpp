@@ -11,11 +11,31 @@ using namespace stn;
 
 namespace {
 
-int64_t near_counts[3] = {};  // vectors that were met
+int64_t near_counts[5] = {};  // vectors that were met
 
 template <typename value_t>
 bool same_bits(value_t a, value_t b) {
   return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+/// What is read and added to beside the taps of a vector of locations is in the plane; and where the taps of a box are.
+template <typename index_t, typename chunk_t>
+void check_neighbours(const chunk_t& chunk, int i, int64_t plane) {
+  constexpr int n = kLanes<vector_of<typename chunk_t::scalar_t>>;
+  const cpu::Near near = chunk.near[i / n];
+  for (int tap = 0; tap + 1 < chunk.taps && near == cpu::Near::kMovable; tap += 2) {
+    const cpu::MovedPair<index_t> moved(load_lanes<index_t>(&chunk.offsets[tap][i]),
+                                        load_lanes<index_t>(&chunk.offsets[tap + 1][i]));
+    for (int lane = 0; lane < n; ++lane) {
+      CHECK(moved.offset[lane] >= 0 && moved.offset[lane] + 1 < plane, "pixel %ld of %ld", long(moved.offset[lane]),
+            long(plane));
+    }
+  }
+  for (int tap = 0; tap < chunk.taps && near == cpu::Near::kBox; ++tap) {
+    for (int at = i; at < i + n; ++at) {
+      CHECK(chunk.offsets[tap][at] == chunk.offsets[0][at] + chunk.from_first[tap], "tap %d is elsewhere", tap);
+    }
+  }
 }
 
 template <typename scalar_t, int kDims, InterpolationMode kMode, typename Pad>
@@ -56,18 +76,20 @@ void check_tiles(Random& random, PaddingMode padding) {
         cpu::take_chunk<Pad, kMode, Lanes>(params, call.input.axis_stride, coordinates, first, some, weights_t{}, fills, chunk);
         CHECK(chunk.taps == stencil_t::kTaps && chunk.count == some, "%d taps of %d", chunk.taps, chunk.count);
         CHECK(chunk.whole % n == 0 && chunk.whole >= some && chunk.whole < some + n, "%d for %d", chunk.whole, some);
-        bool inside = true, pairs = true;  // of a vector
+        bool inside = true, between = true, pairs = true;  // of a vector
         for (int i = 0; i < chunk.whole; ++i) {
           scalar_t coordinate[kDims] = {};  // what a tile is filled up with
           for (int e = 0; e < kDims && i < some; ++e) coordinate[e] = grid[(first + i) * kDims + e];
           const stencil_t stencil(coordinate, params.axes);
           int64_t before = 0;
+          for (int e = 0; e < kDims; ++e) between &= has_all_taps_inside<kMode>(coordinate[e], params.axes[e]);
           for (int tap = 0; tap < stencil_t::kTaps; ++tap) {
             const int64_t taken = chunk.offsets[tap][i];
             CHECK((taken >= 0) == stencil.inside(tap), "tap %d is inside in one only", tap);
             const int64_t offset = stencil.offset(tap, params.input.axis_stride);
             inside &= stencil.inside(tap);
-            pairs &= tap % 2 == 0 ? stencil_t::kTaps > 1 : offset == before + 1;
+            pairs &=
+                tap % 2 == 0 ? stencil_t::kTaps > 1 : !stencil.inside(tap - 1) || !stencil.inside(tap) || offset == before + 1;
             before = offset;
             if (!stencil.inside(tap)) continue;
             CHECK(taken == offset, "offset %ld, scalar %ld", long(taken), long(offset));
@@ -79,14 +101,19 @@ void check_tiles(Random& random, PaddingMode padding) {
           }
           for (int set = 0; fills && set < 1 + kDims; ++set) {
             const scalar_t weight = set ? stencil.derivative(FillTap{}, set - 1) : stencil.weight(FillTap{});
-            CHECK(same_bits(chunk.fill[set][i], weight), "the fill's number %d: %g, not %g", set, double(chunk.fill[set][i]),
-                  double(weight));
+            CHECK(same_bits(chunk.fill[set][i] + 0, weight + 0), "the fill's number %d: %g, not %g", set,
+                  double(chunk.fill[set][i]), double(weight));
           }
           if (i % n < n - 1) continue;
-          const cpu::Near near = !inside ? cpu::Near::kNothing : pairs ? cpu::Near::kPairs : cpu::Near::kInside;
+          const bool box = leaves_inside(padding) && stencil_t::kTaps <= 8 && between;
+          const bool movable = pairs && call.input.axis_stride[0] == 1 && call.size[0] > 1;
+          const cpu::Near near = !inside  ? (movable ? cpu::Near::kMovable : cpu::Near::kNothing)
+                                 : !pairs ? cpu::Near::kInside
+                                          : (box ? cpu::Near::kBox : cpu::Near::kPairs);
           CHECK(chunk.near[i / n] == near, "near %d, not %d", int(chunk.near[i / n]), int(near));
           near_counts[int(near)] += 1;
-          inside = pairs = true;
+          check_neighbours<typename Lanes::index_t>(chunk, i + 1 - n, plane);
+          inside = between = pairs = true;
         }
       }
     }
