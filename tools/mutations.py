@@ -410,6 +410,7 @@ MUTATIONS = [
     Mutation(PARTS, "part = parts; part-- > 0;", "part = -1; ++part < parts;", "the last owns a cell", "cpu_parts"),
     Mutation(PARTS, "((last + 1) * stride - 1)", "(last * stride)", "a tile without its last row's end", "cpu_parts"),
     Mutation(PARTS, "part * cells;", "part;", "parts mark the same cells", "cpu_parts"),
+    Mutation(OWNERSHIP, "if (all) keep_to_taps(chunk);", "", "zeros for pixels of other parts", "cpu_parts"),
     Mutation(OWNERSHIP, "== part; });", "== part, true; });", "the last tap's cell counts", "cpu_parts"),
     Mutation(OWNERSHIP, "!any_bit(cells != cells[0])", "true", "a vector's first location stands for all", "cpu_parts"),
     Mutation(OWNERSHIP, "!= part) == others", "!= part) != others", "a part takes what others own", "cpu_parts"),

@@ -44,7 +44,7 @@ bool is_owner_of_all(const chunk_t& chunk, const uint8_t* owners, int64_t part) 
   return all;
 }
 
-/// Has nothing added but at taps, for a part of locations: where MovedPair adds zeros another one may be adding.
+/// Has nothing added but at taps: not the zeros of MovedPair.
 template <typename chunk_t>
 void keep_to_taps(chunk_t& chunk) {
   for (Near& near : chunk.near) near = near == Near::kMovable ? Near::kNothing : near;
@@ -61,6 +61,32 @@ void leave_out(chunk_t& chunk, const uint8_t* owners, int64_t part, bool others)
   }
   if constexpr (chunk_t::kIsWide) std::fill(std::begin(chunk.near), std::end(chunk.near), Near::kNothing);
 }
+
+/// Which of a chunk's taps may be added to grad_input: all, or those of a part whose cells it owns, or what that leaves out.
+struct Taken {
+  enum Which { kAll, kOwn, kRest };
+  Which which = kAll;
+  const uint8_t* owners = nullptr;  // of cells; nullptr where nobody else adds to the image
+  int64_t part = 0;
+  uint8_t* shared = nullptr;  // of the tile's chunks
+
+  /// Whether all taps of the tile's chunk of this number are. Notes for who adds the rest that they aren't.
+  template <typename chunk_t>
+  bool takes_all(chunk_t& chunk, int number) const {
+    if (!owners) return true;
+    if (which == kRest) return false;
+    const bool all = which == kAll || is_owner_of_all(chunk, owners, part);
+    if (which == kOwn) shared[number] = !all;
+    if (all) keep_to_taps(chunk);  // others may be adding beside them
+    return all;
+  }
+
+  /// Leaves those that are, where not all are.
+  template <typename chunk_t>
+  void leave_out_others(chunk_t& chunk) const {
+    leave_out(chunk, owners, part, which == kOwn);
+  }
+};
 
 }  // namespace
 }  // namespace stn::cpu

@@ -7,15 +7,6 @@
 namespace stn::cpu {
 namespace {
 
-/// Which of a chunk's taps may be added to grad_input: all, or those of a part whose cells it owns, or what that leaves out.
-struct Taken {
-  enum Which { kAll, kOwn, kRest };
-  Which which = kAll;
-  const uint8_t* owners = nullptr;  // of cells, where parts add to one image
-  int64_t part = 0;
-  uint8_t* shared = nullptr;  // of the tile's chunks
-};
-
 /// The gradients of a tile of locations: what they add to grad_input, and those of the tile's coordinates. Where both are
 /// wanted and the output's tangent is, too, that is written on the way.
 template <typename terms_t, bool kWantsInput, bool kWantsSource>
@@ -42,12 +33,12 @@ class PlaneGradients {
       if (taken.which == Taken::kRest && !taken.shared[start / kChunk]) continue;
       const Slice slice{n, location + start, start, std::min(kChunk, count - start), first_channel, last_channel};
       terms_.take(start, slice.count);
-      if (takes_all(taken, start)) {
+      if (!kWantsInput || !terms_.own || taken.takes_all(terms_.own->chunk, start / kChunk)) {
         add_slice<kWantsInput, kWantsSource>(slice);
         continue;
       }
       if (kWantsSource) add_slice<false, kWantsSource>(slice);
-      leave_out(terms_.own->chunk, taken.owners, taken.part, taken.which == Taken::kOwn);
+      taken.leave_out_others(terms_.own->chunk);
       add_slice<kWantsInput, false>(slice);
     }
   }
@@ -64,16 +55,6 @@ class PlaneGradients {
     int start, count;
     int64_t first_channel, last_channel;
   };
-
-  /// Whether all of the chunk's taps are added. Notes for who adds the rest that they aren't.
-  bool takes_all(const Taken& taken, int start) {
-    if (!kWantsInput || !terms_.own || !taken.owners) return true;
-    if (taken.which == Taken::kRest) return false;
-    const bool all = taken.which == Taken::kAll || is_owner_of_all(terms_.own->chunk, taken.owners, taken.part);
-    if (taken.which == Taken::kOwn) taken.shared[start / kChunk] = !all;
-    if (all) keep_to_taps(terms_.own->chunk);
-    return all;
-  }
 
   template <bool kToInput, bool kToSource>
   void add_slice(const Slice& slice) {

@@ -1,10 +1,12 @@
 // One image's gradient by parts of its locations (csrc/cpu/parts.h): whoever adds to an element, its sum has the order of
 // locations, and no two parts add to it at a time. Compiled as wide_core.cpp is.
+#include <cmath>
 #include <memory>
 #include <vector>
 
 #include "../../csrc/core/dispatch.h"
 #include "../../csrc/cpu/ownership.inl"
+#include "../../csrc/cpu/scatter.inl"
 #include "checks.h"
 
 using namespace stn;
@@ -52,25 +54,26 @@ class Walk {
     for (int64_t part = 0; part < parts.parts; ++part) {
       each_chunk(parts, part, [&](int64_t tile, int k) {
         for_each_offset(chunk(tile, k), [&](int64_t at) { expected[at].push_back(tile * kChunks + k); });
-        uint8_t& shared = parts.shared(call_, 0)[tile * kChunks + k];
-        shared = 0;
+        uint8_t* shared = parts.shared(call_, 0) + tile * kChunks;
+        shared[k] = 0;
+        const auto which = parts.disputed(call_, 0)[tile] ? Taken::kOwn : Taken::kAll;
+        const Taken taken{which, parts.owners(call_, 0), part, shared};
         chunk_t mine = chunk(tile, k);
-        if (parts.disputed(call_, 0)[tile] && !is_owner_of_all(mine, parts.owners(call_, 0), part)) {
-          shared = 1;
-          leave_out(mine, parts.owners(call_, 0), part, true);
-        }
-        for_each_offset(mine, [&](int64_t at) {
+        if (!taken.takes_all(mine, k)) taken.leave_out_others(mine);
+        for_each_written(mine, [&](int64_t at) {
           CHECK(adder[at] == -1 || adder[at] == part, "parts %ld and %ld add to %ld", long(adder[at]), long(part), long(at));
           adder[at] = part;
-          order[at].push_back(tile * kChunks + k);
         });
+        for_each_offset(mine, [&](int64_t at) { order[at].push_back(tile * kChunks + k); });
       });
     }
     for (int64_t part = 0; part < parts.parts; ++part) {
       each_chunk(parts, part, [&](int64_t tile, int k) {
         if (!parts.shared(call_, 0)[tile * kChunks + k]) return;
         chunk_t rest = chunk(tile, k);
-        leave_out(rest, parts.owners(call_, 0), part, false);
+        const Taken taken{Taken::kRest, parts.owners(call_, 0), part, nullptr};
+        CHECK(!taken.takes_all(rest, k), "all of a chunk is left");
+        taken.leave_out_others(rest);
         for_each_offset(rest, [&](int64_t at) { order[at].push_back(tile * kChunks + k); });
       });
     }
@@ -90,6 +93,7 @@ class Walk {
       made->taps = 4;
       made->count = static_cast<int>(std::clamp<int64_t>(call_.locations - number * kChunk, 0, kChunk));
       made->whole = kChunk;
+      for (Near& near : made->near) near = width > 1 ? Near::kMovable : Near::kNothing;
       for (int i = 0; i < kChunk; ++i) {
         const int64_t location = number * kChunk + i, down = location * height / call_.locations;
         const int64_t x = scattered ? random_.below(width) : location % width;
@@ -98,6 +102,7 @@ class Walk {
           const int64_t column = x + tap % 2, row = y + tap / 2;
           const bool inside = column < width && row >= 0 && row < height;
           made->offsets[tap][i] = static_cast<offset_t>(inside ? row * width + column : -1 - random_.below(99));
+          made->weight(0, tap, 4)[i] = 1;
         }
       }
       chunks_.push_back(std::move(made));
@@ -129,6 +134,17 @@ class Walk {
       for (int tap = 0; tap < chunk.taps; ++tap) {
         if (chunk.offsets[tap][i] >= 0) body(chunk.offsets[tap][i]);
       }
+    }
+  }
+
+  /// body(element) for those that the scatter writes to, if it adds nothing but 0: it makes 0 of -0.
+  template <typename Body>
+  void for_each_written(const chunk_t& chunk, Body&& body) const {
+    alignas(64) Row<scalar_t> zeros = {};
+    std::vector<scalar_t> plane(elements_, scalar_t(-0.0));
+    Scatter<chunk_t>{chunk}.add(zeros, plane.data());
+    for (int64_t at = 0; at < elements_; ++at) {
+      if (!std::signbit(plane[at])) body(at);
     }
   }
 
