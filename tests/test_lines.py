@@ -1,4 +1,5 @@
-"""Images with many channels, which the CPU samples by lines of channels: the same as few channels at a time, put together."""
+"""Images with many channels, which the CPU samples by lines of channels: the same as few channels at a time, put together; and
+few, some of which it reads at a time, the same as one by one."""
 
 from __future__ import annotations
 
@@ -54,10 +55,12 @@ def results(sample: Sampler, image: Tensor, grid: Tensor, cotangent: Tensor) -> 
     return output.detach(), grad_image, grad_grid
 
 
-def results_of_few(sample: Sampler, image: Tensor, grid: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def results_of_few(
+    sample: Sampler, image: Tensor, grid: Tensor, cotangent: Tensor, few: int = FEW
+) -> tuple[Tensor, Tensor, Tensor]:
     """Not rounded to 16 bits, so that it is only the other side that is."""
     image, cotangent = (tensor.float() if tensor.dtype.itemsize == 2 else tensor for tensor in (image, cotangent))
-    parts = [results(sample, *pair[:1], grid, pair[1]) for pair in zip(image.split(FEW, 1), cotangent.split(FEW, 1))]
+    parts = [results(sample, *pair[:1], grid, pair[1]) for pair in zip(image.split(few, 1), cotangent.split(few, 1))]
     return torch.cat([part[0] for part in parts], 1), torch.cat([part[1] for part in parts], 1), sum(part[2] for part in parts)
 
 
@@ -76,6 +79,17 @@ def test_many_channels_are_few_at_a_time(dims, mode, padding, dtype, channels):
     given = tensors(dims, dtype, channels, batch=2)
     sample = sampler(mode, padding)
     assert_alike(results(sample, *given), results_of_few(sample, *given), parity(mode, dtype))
+
+
+@pytest.mark.parametrize("channels", range(2, FEW + 1))
+@pytest.mark.parametrize("padding", ("zeros", "reflection", "fill"))
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dims", (2, 3))
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64, torch.bfloat16), ids=str)
+def test_few_channels_are_one_at_a_time(dims, mode, padding, dtype, channels):
+    given = tensors(dims, dtype, channels, batch=2)
+    sample = sampler(mode, padding)
+    assert_alike(results(sample, *given), results_of_few(sample, *given, few=1), parity(mode, dtype))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

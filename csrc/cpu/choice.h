@@ -10,7 +10,7 @@ namespace stn::cpu {
 constexpr int64_t kLeastLineChannels = 8;
 
 enum class Applier {
-  kPlanes,       // a vector of locations at a time, channel by channel
+  kPlanes,       // a vector of locations at a time, of some channels
   kPackedLines,  // an image is copied to lines of channels first
   kLines,        // a pixel's channels are lines already
 };

@@ -14,26 +14,37 @@ class Dots {
   using value_t = vector_of<scalar_t>;
 
  public:
-  /// = (kAdds: +=) value times the channel's pixels; and, if kReads, read += these, weighed by set 0, as gather() has it. Rows
-  /// hold whole vectors.
-  template <bool kAdds, bool kReads>
-  void take(const chunk_t& chunk, const Rows& channel, const scalar_t* value, scalar_t* read) {
-    with_storage<scalar_t>(channel.dtype, [&](auto zero) {
-      const auto* plane = channel.row<const decltype(zero)>(0);
+  /// = (adds: +=) values times pixels, of `count` channels; and, if kReads, reads += these, weighed by set 0, as gather() has
+  /// it. Rows hold whole vectors.
+  template <bool kReads>
+  void take(const chunk_t& chunk, const Rows& channels, int count, ChannelRows<const scalar_t> values,
+            ChannelRows<scalar_t> reads, bool adds) {
+    with_storage<scalar_t>(channels.dtype, [&](auto zero) {
+      using storage_t = decltype(zero);
+      const auto planes = channels.rows<const storage_t>();
       if constexpr (chunk_t::kIsWide) {
-        with_taps(chunk.taps,
-                  [&](auto taps) { take_vectors<decltype(taps)::value, kAdds, kReads>(chunk, plane, value, read); });
+        with_taps(chunk.taps, [&](auto taps) {
+          with_planes<storage_t>(count, [&](int k, auto some) {
+            constexpr int kTaps = decltype(taps)::value, kPlanes = decltype(some)::value;
+            if (adds || k > 0) {
+              take_vectors<kTaps, kPlanes, true, kReads>(chunk, planes.from(k), values.from(k), reads.from(k));
+            } else {
+              take_vectors<kTaps, kPlanes, false, kReads>(chunk, planes.from(k), values.from(k), reads.from(k));
+            }
+          });
+        });
       } else {
-        take_singly<kAdds>(chunk, plane, value);
-        if constexpr (kReads) gather_singly<true>(chunk, plane, read);
+        for (int k = 0; k < count; ++k) {
+          take_singly(chunk, planes[k], values[k], adds || k > 0);
+          if constexpr (kReads) gather_singly<true>(chunk, planes[k], reads[k]);
+        }
       }
     });
   }
 
-  /// ... times the channel's fill value.
-  template <bool kAdds>
-  void take_fill(const chunk_t& chunk, scalar_t fill, const scalar_t* value) {
-    for (int i = 0; i < chunk.whole; ++i) fill_[i] = (kAdds ? fill_[i] : 0) + value[i] * fill;
+  /// = (adds: +=) a channel's values times its fill value.
+  void take_fill(const chunk_t& chunk, scalar_t fill, const scalar_t* value, bool adds) {
+    for (int i = 0; i < chunk.whole; ++i) fill_[i] = (adds ? fill_[i] : 0) + value[i] * fill;
   }
 
   /// = what was summed elsewhere, for a vector of locations.
@@ -54,29 +65,41 @@ class Dots {
   }
 
  private:
-  template <int kTaps, bool kAdds, bool kReads, typename storage_t>
-  void take_vectors(const chunk_t& chunk, const storage_t* plane, const scalar_t* value, scalar_t* read) {
+  template <int kTaps, int kPlanes, bool kAdds, bool kReads, typename storage_t>
+  STN_HOST void take_vectors(const chunk_t& chunk, ChannelRows<const storage_t> planes, ChannelRows<const scalar_t> values,
+                             ChannelRows<scalar_t> reads) {
     const int taps = kTaps > 0 ? kTaps : chunk.taps, count = chunk.count;
     for (int i = 0; i < count; i += kLanes<value_t>) {
-      const auto g = load_lanes<value_t>(&value[i]);
-      [[maybe_unused]] value_t total = {};
-      if constexpr (kReads) total = load_lanes<value_t>(&read[i]);
-      for_each_pixels<kTaps>(chunk, taps, i, plane, [&](int tap, value_t pixels) __attribute__((always_inline)) {
-        const auto product = g * pixels;  // weigh() leaves out what is outside
-        scalar_t* at = &dot_[tap][i];
-        store_lanes(at, kAdds ? load_lanes<value_t>(at) + product : product);
-        if constexpr (kReads) total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
-      });
-      if constexpr (kReads) store_lanes(&read[i], total);
+      [[maybe_unused]] value_t dots[kTaps + 1], totals[kPlanes];  // in registers, the dots of few taps, too
+      STN_UNROLL
+      for (int tap = 0; kAdds && tap < kTaps; ++tap) dots[tap] = load_lanes<value_t>(&dot_[tap][i]);
+      STN_UNROLL
+      for (int k = 0; kReads && k < kPlanes; ++k) totals[k] = load_lanes<value_t>(&reads[k][i]);
+      for_each_pixels<kTaps, kPlanes>(
+          chunk, taps, i, planes, [&](int k, int tap, value_t pixels) __attribute__((always_inline)) {
+            const auto product = load_lanes<value_t>(&values[k][i]) * pixels;  // weigh() leaves out what is outside
+            const bool adds = kAdds || k > 0;
+            if constexpr (kTaps > 0) {
+              dots[tap] = adds ? dots[tap] + product : product;
+            } else {
+              scalar_t* at = &dot_[tap][i];
+              store_lanes(at, adds ? load_lanes<value_t>(at) + product : product);
+            }
+            if constexpr (kReads) totals[k] += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
+          });
+      STN_UNROLL
+      for (int tap = 0; tap < kTaps; ++tap) store_lanes(&dot_[tap][i], dots[tap]);
+      STN_UNROLL
+      for (int k = 0; kReads && k < kPlanes; ++k) store_lanes(&reads[k][i], totals[k]);
     }
   }
 
-  template <bool kAdds, typename storage_t>
-  void take_singly(const chunk_t& chunk, const storage_t* plane, const scalar_t* value) {
+  template <typename storage_t>
+  void take_singly(const chunk_t& chunk, const storage_t* plane, const scalar_t* value, bool adds) {
     for (int tap = 0; tap < chunk.taps; ++tap) {
       for (int i = 0; i < chunk.whole; ++i) {
         const auto offset = chunk.offsets[tap][i];
-        if (!kAdds) dot_[tap][i] = 0;
+        if (!adds) dot_[tap][i] = 0;
         if (offset >= 0) dot_[tap][i] += value[i] * widen(plane[offset]);
       }
     }

@@ -65,83 +65,103 @@ STN_HOST auto load_pairs(const storage_t* plane, const offsets_t& offset) {
   }
 }
 
-/// The pixels of a tap that is outside for some of the locations: 0 there, and not read.
-template <typename storage_t, typename offset_t>
-STN_HOST auto load_pixels_inside(const storage_t* plane, const offset_t* offset) {
-  using scalar_t = accumulate_t<storage_t>;
-  using index_t = typename Vectors<scalar_t>::index_t;
-  const auto at = load_lanes<index_t>(offset);
-  alignas(64) offset_t readable[kLanes<vector_of<scalar_t>>];
-  store_lanes(readable, select(at < 0, 0, at));
-  asm volatile("" ::"r"(readable) : "memory");  // or g++ takes the offsets out of the register, one by one
-  return select(at < 0, scalar_t(0), load_pixels(plane, &readable[0]));
-}
-
-/// The offsets of a vector of locations, kept in registers: where the same ones are used again after a store.
+/// The offsets of a vector of locations, kept in registers: where the same ones are used again after a store, or for several
+/// planes.
 template <typename scalar_t>
 class LaneOffsets {
+  using index_t = typename Vectors<scalar_t>::index_t;
+  static constexpr int n = kLanes<vector_of<scalar_t>>;
+
  public:
   template <typename offset_t>
   STN_HOST explicit LaneOffsets(const offset_t* offset) {
     STN_UNROLL
-    for (int k = 0; k < kLanes<vector_of<scalar_t>>; ++k) offset_[k] = offset[k];
+    for (int k = 0; k < n; ++k) offset_[k] = offset[k];
+  }
+  /// By way of memory: g++ takes longer to get them out of a vector's register one by one.
+  STN_HOST explicit LaneOffsets(index_t offset) {
+    alignas(64) element_of<index_t> stored[n];
+    store_lanes(stored, offset);
+    asm volatile("" ::"r"(stored) : "memory");
+    STN_UNROLL
+    for (int k = 0; k < n; ++k) offset_[k] = stored[k];
   }
   STN_HOST int64_t operator[](int k) const { return offset_[k]; }
 
  private:
-  int64_t offset_[kLanes<vector_of<scalar_t>>];
+  int64_t offset_[n];
 };
 
-/// body(tap, the pixels that a vector of locations has there) for the plane's taps at the chunk's i-th locations. Where a tap
-/// is outside, the pixel is 0.
-template <int kTaps, typename chunk_t, typename storage_t, typename Body>
-STN_HOST void for_each_pixels(const chunk_t& chunk, int taps, int i, const storage_t* plane, Body&& body) {
+/// body(k, tap, the pixels that a vector of locations has there in plane k) for the taps of each plane at the chunk's i-th
+/// locations. Where a tap is outside, the pixel is 0. Of a plane, taps come in their order.
+template <int kTaps, int kPlanes, typename chunk_t, typename storage_t, typename Body>
+STN_HOST void for_each_pixels(const chunk_t& chunk, int taps, int i, const ChannelRows<const storage_t>& planes, Body&& body) {
   using scalar_t = typename chunk_t::scalar_t;
-  using value_t = vector_of<scalar_t>;
   using index_t = typename Vectors<scalar_t>::index_t;
-  const Near near = chunk.near[i / kLanes<value_t>];
-  const auto each_pair = [&](auto&& pixels_of) __attribute__((always_inline)) {
-    repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) {
-      const auto pixels = pixels_of(2 * pair);
-      body(2 * pair, pixels.first);
-      body(2 * pair + 1, pixels.second);
-    });
+  const Near near = chunk.near[i / kLanes<vector_of<scalar_t>>];
+  const auto each_plane = [&](auto&& visit) __attribute__((always_inline)) {
+    STN_UNROLL
+    for (int k = 0; k < kPlanes; ++k) visit(k, planes[k]);
+  };
+  const auto each_pair = [&](auto&& visit) __attribute__((always_inline)) {
+    repeat<kTaps / 2>(taps / 2, [&](int pair) __attribute__((always_inline)) { visit(2 * pair); });
+  };
+  const auto two = [&](int k, int tap, const auto& pixels) __attribute__((always_inline)) {
+    body(k, tap, pixels.first);
+    body(k, tap + 1, pixels.second);
   };
   if (near == Near::kBox) {
     const LaneOffsets<scalar_t> first(&chunk.offsets[0][i]);
-    each_pair([&](int tap) __attribute__((always_inline)) { return load_pairs(plane + chunk.from_first[tap], first); });
+    each_plane([&](int k, const storage_t* plane) __attribute__((always_inline)) {
+      each_pair([&](int tap) __attribute__((always_inline)) { two(k, tap, load_pairs(plane + chunk.from_first[tap], first)); });
+    });
   } else if (near == Near::kPairs) {
-    each_pair([&](int tap) __attribute__((always_inline)) { return load_pairs(plane, &chunk.offsets[tap][i]); });
+    each_pair([&](int tap) __attribute__((always_inline)) {
+      const LaneOffsets<scalar_t> offset(&chunk.offsets[tap][i]);
+      each_plane([&](int k, const storage_t* plane) __attribute__((always_inline)) { two(k, tap, load_pairs(plane, offset)); });
+    });
   } else if (near == Near::kMovable) {
     each_pair([&](int tap) __attribute__((always_inline)) {
       const MovedPair<index_t> moved(load_lanes<index_t>(&chunk.offsets[tap][i]),
                                      load_lanes<index_t>(&chunk.offsets[tap + 1][i]));
-      alignas(64) typename chunk_t::offset_t offset[kLanes<value_t>];
-      store_lanes(offset, moved.offset);
-      asm volatile("" ::"r"(offset) : "memory");  // as above
-      return moved.of_taps(load_pairs(plane, &offset[0]));
+      const LaneOffsets<scalar_t> offset(moved.offset);
+      each_plane([&](int k, const storage_t* plane)
+                     __attribute__((always_inline)) { two(k, tap, moved.of_taps(load_pairs(plane, offset))); });
     });
   } else if (near == Near::kInside) {
-    repeat<kTaps == 1>(taps,
-                       [&](int tap) __attribute__((always_inline)) { body(tap, load_pixels(plane, &chunk.offsets[tap][i])); });
+    repeat<kTaps == 1>(taps, [&](int tap) __attribute__((always_inline)) {
+      const LaneOffsets<scalar_t> offset(&chunk.offsets[tap][i]);
+      each_plane([&](int k, const storage_t* plane)
+                     __attribute__((always_inline)) { body(k, tap, load_pixels(plane, offset)); });
+    });
   } else {
     STN_ROLL
-    for (int tap = 0; tap < taps; ++tap) body(tap, load_pixels_inside(plane, &chunk.offsets[tap][i]));
+    for (int tap = 0; tap < taps; ++tap) {
+      const auto at = load_lanes<index_t>(&chunk.offsets[tap][i]);
+      const LaneOffsets<scalar_t> readable(select(at < 0, 0, at));
+      each_plane([&](int k, const storage_t* plane) __attribute__((always_inline)) {
+        body(k, tap, select(at < 0, scalar_t(0), load_pixels(plane, readable)));
+      });
+    }
   }
 }
 
-/// sum = (kAdds: +=) the plane's pixels at the taps, weighed by set 0. Whole vectors.
-template <int kTaps, bool kAdds, typename chunk_t, typename storage_t>
-void gather_vectors(const chunk_t& chunk, const storage_t* plane, typename chunk_t::scalar_t* sum) {
+/// sum = (kAdds: +=) the planes' pixels at the taps, weighed by set 0. Whole vectors.
+template <int kTaps, int kPlanes, bool kAdds, typename chunk_t, typename storage_t>
+STN_HOST void gather_vectors(const chunk_t& chunk, ChannelRows<const storage_t> planes,
+                             ChannelRows<typename chunk_t::scalar_t> sums) {
   using value_t = vector_of<typename chunk_t::scalar_t>;
   // Copies, which the stores below can't change: they stay in registers.
   const int taps = kTaps > 0 ? kTaps : chunk.taps, count = chunk.count;
   for (int i = 0; i < count; i += kLanes<value_t>) {
-    value_t total = kAdds ? load_lanes<value_t>(&sum[i]) : value_t{};
-    for_each_pixels<kTaps>(chunk, taps, i, plane, [&](int tap, value_t pixels) __attribute__((always_inline)) {
-      total += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
+    value_t total[kPlanes];
+    STN_UNROLL
+    for (int k = 0; k < kPlanes; ++k) total[k] = kAdds ? load_lanes<value_t>(&sums[k][i]) : value_t{};
+    for_each_pixels<kTaps, kPlanes>(chunk, taps, i, planes, [&](int k, int tap, value_t pixels) __attribute__((always_inline)) {
+      total[k] += load_lanes<value_t>(&chunk.weight(0, tap, taps)[i]) * pixels;
     });
-    store_lanes(&sum[i], total);
+    STN_UNROLL
+    for (int k = 0; k < kPlanes; ++k) store_lanes(&sums[k][i], total[k]);
   }
 }
 
@@ -157,15 +177,20 @@ void gather_singly(const chunk_t& chunk, const storage_t* plane, typename chunk_
   }
 }
 
-/// sum = (kAdds: +=) what a channel has at the taps, weighed by set 0.
+/// sum = (kAdds: +=) what each of `count` channels has at the taps, weighed by set 0.
 template <bool kAdds, typename chunk_t>
-void gather(const chunk_t& chunk, const Rows& channel, typename chunk_t::scalar_t* sum) {
-  with_storage<typename chunk_t::scalar_t>(channel.dtype, [&](auto zero) {
-    const auto* plane = channel.row<const decltype(zero)>(0);
+void gather(const chunk_t& chunk, const Rows& channels, int count, ChannelRows<typename chunk_t::scalar_t> sums) {
+  with_storage<typename chunk_t::scalar_t>(channels.dtype, [&](auto zero) {
+    using storage_t = decltype(zero);
+    const auto planes = channels.rows<const storage_t>();
     if constexpr (chunk_t::kIsWide) {
-      with_taps(chunk.taps, [&](auto taps) { gather_vectors<decltype(taps)::value, kAdds>(chunk, plane, sum); });
+      with_taps(chunk.taps, [&](auto taps) {
+        with_planes<storage_t>(count, [&](int k, auto some) {
+          gather_vectors<decltype(taps)::value, decltype(some)::value, kAdds>(chunk, planes.from(k), sums.from(k));
+        });
+      });
     } else {
-      gather_singly<kAdds>(chunk, plane, sum);
+      for (int k = 0; k < count; ++k) gather_singly<kAdds>(chunk, planes[k], sums[k]);
     }
   });
 }

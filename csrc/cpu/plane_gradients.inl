@@ -58,22 +58,23 @@ class PlaneGradients {
 
   template <bool kToInput, bool kToSource>
   void add_slice(const Slice& slice) {
-    for (int64_t c = slice.first_channel; c < slice.last_channel; ++c) {
-      alignas(64) Row<scalar_t> copy;
-      const scalar_t* value = values_of(slice, c, copy);
-      if (kToInput && terms_.own) {
+    for (int64_t c = slice.first_channel; c < slice.last_channel; c += kMostPlanes) {
+      const int channels = static_cast<int>(std::min<int64_t>(kMostPlanes, slice.last_channel - c));
+      alignas(64) PlaneRows<scalar_t> copies;
+      const auto values = values_of(slice, c, channels, copies);
+      for (int k = 0; kToInput && terms_.own && k < channels; ++k) {
         const ImageArray& grad = call_.grad_input;
-        auto* plane = static_cast<scalar_t*>(grad.data) + slice.n * grad.batch_stride + c * grad.channel_stride;
-        Scatter<chunk_t>{terms_.own->chunk}.add(value, plane);
+        auto* plane = static_cast<scalar_t*>(grad.data) + slice.n * grad.batch_stride + (c + k) * grad.channel_stride;
+        Scatter<chunk_t>{terms_.own->chunk}.add(values[k], plane);
       }
       if (!kToSource) continue;
       if constexpr (kWantsInput) {
         if (call_.grad_grad_output.data) {
-          read_and_take_dots(slice, c, value);
+          read_and_take_dots(slice, c, channels, values);
           continue;
         }
       }
-      take_dots<false>(slice, c, value, nullptr);
+      take_dots<false>(slice, c, channels, values, {});
     }
     for (int e = 0; kToSource && e < call_.dims; ++e) {
       scalar_t* sum = &gradient_[e][slice.start];
@@ -82,34 +83,30 @@ class PlaneGradients {
     }
   }
 
-  /// Channel c of grad_output, in whole vectors.
-  const scalar_t* values_of(const Slice& slice, int64_t c, Row<scalar_t>& copy) const {
-    const Rows row = rows_of(call_.grad_output, call_.dtype, slice.n, c, slice.location);
-    if (slice.count == kChunk && row.stride == 1 && row.is_plain()) return row.template row<const scalar_t>(0);
-    clear(copy);
-    load_row(row, 0, slice.count, copy);
-    return copy;
+  /// The channels of grad_output from c on, in whole vectors.
+  ChannelRows<const scalar_t> values_of(const Slice& slice, int64_t c, int channels, PlaneRows<scalar_t>& copies) const {
+    const Rows rows = rows_of(call_.grad_output, call_.dtype, slice.n, c, slice.location);
+    if (slice.count == kChunk && rows.stride == 1 && rows.is_plain()) return rows.template rows<const scalar_t>();
+    for (int k = 0; k < channels; ++k) {
+      clear(copies[k]);
+      load_row(rows, k, slice.count, copies[k]);
+    }
+    return {copies[0], kChunk};
   }
 
-  /// The channel's grad_output times the images' pixels, and what is read of these, if kReads.
+  /// The channels' grad_output times the images' pixels, and what is read of these, if kReads.
   template <bool kReads>
-  void take_dots(const Slice& slice, int64_t c, const scalar_t* value, scalar_t* read) {
-    const auto take = [&](const auto& reader, Dots<chunk_t>& dots) {
-      if (c == slice.first_channel) {
-        reader.template take_dots<false, kReads>(slice.n, c, value, dots, read);
-      } else {
-        reader.template take_dots<true, kReads>(slice.n, c, value, dots, read);
-      }
-    };
-    if (terms_.own) take(*terms_.own, own_);
-    if (terms_.other) take(*terms_.other, other_);
+  void take_dots(const Slice& slice, int64_t c, int channels, ChannelRows<const scalar_t> values, ChannelRows<scalar_t> reads) {
+    const bool adds = c > slice.first_channel;
+    if (terms_.own) terms_.own->template take_dots<kReads>(slice.n, c, channels, values, own_, reads, adds);
+    if (terms_.other) terms_.other->template take_dots<kReads>(slice.n, c, channels, values, other_, reads, adds);
   }
-  void read_and_take_dots(const Slice& slice, int64_t c, const scalar_t* value) {
-    const Rows row = rows_of(call_.grad_grad_output, call_.dtype, slice.n, c, slice.location);
-    alignas(64) Row<scalar_t> read;
-    clear(read);
-    take_dots<true>(slice, c, value, read);
-    store_row(read, row, 0, slice.count);
+  void read_and_take_dots(const Slice& slice, int64_t c, int channels, ChannelRows<const scalar_t> values) {
+    alignas(64) PlaneRows<scalar_t> reads;
+    for (int k = 0; k < channels; ++k) clear(reads[k]);
+    take_dots<true>(slice, c, channels, values, {reads[0], kChunk});
+    const Rows rows = rows_of(call_.grad_grad_output, call_.dtype, slice.n, c, slice.location);
+    for (int k = 0; k < channels; ++k) store_row(reads[k], rows, k, slice.count);
   }
 
   terms_t& terms_;

@@ -18,12 +18,16 @@ void read_planes(terms_t& terms, const LocationArray& result, int64_t begin, int
     for (int first = 0; first < count; first += kChunk) {
       const int some = std::min(kChunk, count - first);
       terms.take(first, some);
-      for (int64_t c = 0; c < call.channels; ++c) {
-        const Rows row = rows_of(result, call.dtype, n, c, location + first);
-        const bool in_place = some == kChunk && row.stride == 1 && row.is_plain();
-        alignas(64) Row<scalar_t> sum;
-        terms.read_channel(n, c, in_place ? row.row<scalar_t>(0) : sum);
-        if (!in_place) store_row(sum, row, 0, some);
+      for (int64_t c = 0; c < call.channels; c += kMostPlanes) {
+        const int channels = static_cast<int>(std::min<int64_t>(kMostPlanes, call.channels - c));
+        const Rows rows = rows_of(result, call.dtype, n, c, location + first);
+        if (some == kChunk && rows.stride == 1 && rows.is_plain()) {
+          terms.read_channels(n, c, channels, rows.rows<scalar_t>());
+          continue;
+        }
+        alignas(64) PlaneRows<scalar_t> sums;
+        terms.read_channels(n, c, channels, {sums[0], kChunk});
+        for (int k = 0; k < channels; ++k) store_row(sums[k], rows, k, some);
       }
     }
   }

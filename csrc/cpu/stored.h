@@ -10,6 +10,32 @@ namespace stn::cpu {
 template <typename scalar_t>
 using Row = scalar_t[kChunk];
 
+/// Elements of some channels: channel k's begin at first + k * stride.
+template <typename element_t>
+struct ChannelRows {
+  element_t* first;
+  int64_t stride;
+  STN_HOST element_t* operator[](int k) const { return first + k * stride; }
+  STN_HOST ChannelRows from(int k) const { return {first + k * stride, stride}; }
+};
+
+/// Rows of as many channels as are read in planes at a time, at most.
+constexpr int kMostPlanes = 4;
+template <typename scalar_t>
+using PlaneRows = Row<scalar_t>[kMostPlanes];
+
+/// Calls body(k, std::integral_constant<int, planes>) for channels from the k-th on, until all of `count` were visited: for all
+/// at once where there is a kernel for as many, or one by one. (For 2, and for 16 bits, it would take g++ longer than it
+/// gains.)
+template <typename storage_t, typename Body>
+STN_HOST void with_planes(int count, Body&& body) {
+  if constexpr (sizeof(storage_t) > 2) {
+    if (count == 3) return body(0, std::integral_constant<int, 3>{});
+    if (count == 4) return body(0, std::integral_constant<int, 4>{});
+  }
+  for (int k = 0; k < count; ++k) body(k, std::integral_constant<int, 1>{});
+}
+
 /// Whole vectors of zeros; an initialiser would be a `rep stos`, which takes longer to start than a row takes.
 template <typename scalar_t>
 STN_HOST void clear(scalar_t* row) {
@@ -45,7 +71,11 @@ struct Rows {
   }
   template <typename storage_t>
   STN_HOST storage_t* row(int channel) const {
-    return reinterpret_cast<storage_t*>(data) + channel * channel_stride;
+    return rows<storage_t>()[channel];
+  }
+  template <typename storage_t>
+  STN_HOST ChannelRows<storage_t> rows() const {
+    return {reinterpret_cast<storage_t*>(data), channel_stride};
   }
   /// Whether elements are what is computed in.
   STN_HOST bool is_plain() const { return dtype == computed_in(dtype); }

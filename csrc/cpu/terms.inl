@@ -35,23 +35,27 @@ class Reader {
   /// Makes the chunk that of the tile's locations [first, first + count).
   virtual void take(int first, int count) = 0;
 
-  /// sum = (kAdds: +=) what channel c of image n has at the taps, weighed by set 0. Rows hold whole vectors.
+  /// sum = (kAdds: +=) what each of `count` channels of image n, from c on, has at the taps, weighed by set 0. Rows hold whole
+  /// vectors.
   template <bool kAdds>
-  STN_HOST void read_channel(int64_t n, int64_t c, scalar_t* sum) const {
-    if (image.data) {
-      gather<kAdds>(chunk, rows_of(image, dtype_, n, c), sum);
-    } else if (!kAdds) {
-      clear(sum);
+  STN_HOST void read_channels(int64_t n, int64_t c, int count, ChannelRows<scalar_t> sums) const {
+    if (image.data) gather<kAdds>(chunk, rows_of(image, dtype_, n, c), count, sums);
+    for (int k = 0; k < count; ++k) {
+      if (!image.data && !kAdds) clear(sums[k]);
+      if (fill.data) chunk.add_fill(fill.at(n, c + k), sums[k]);
     }
-    if (fill.data) chunk.add_fill(fill.at(n, c), sum);
   }
 
-  /// dots = (kAdds: +=) value times what channel c of image n has at the taps; and, if kReads, read += what read_channel() has.
-  template <bool kAdds, bool kReads>
-  STN_HOST void take_dots(int64_t n, int64_t c, const scalar_t* value, Dots<chunk_t>& dots, scalar_t* read) const {
-    if (image.data) dots.template take<kAdds, kReads>(chunk, rows_of(image, dtype_, n, c), value, read);
-    if (fill.data) dots.template take_fill<kAdds>(chunk, fill.at(n, c), value);
-    if (kReads && fill.data) chunk.add_fill(fill.at(n, c), read);
+  /// dots = (adds: +=) values times what the channels have at the taps; and, if kReads, reads += what read_channels() has.
+  template <bool kReads>
+  STN_HOST void take_dots(int64_t n, int64_t c, int count, ChannelRows<const scalar_t> values, Dots<chunk_t>& dots,
+                          ChannelRows<scalar_t> reads, bool adds) const {
+    if (image.data) dots.template take<kReads>(chunk, rows_of(image, dtype_, n, c), count, values, reads, adds);
+    for (int k = 0; fill.data && k < count; ++k) {
+      const scalar_t value = fill.at(n, c + k);
+      dots.take_fill(chunk, value, values[k], adds || k > 0);
+      if (kReads) chunk.add_fill(value, reads[k]);
+    }
   }
   /// sum += the dots, weighed by `set`.
   STN_HOST void weigh(const Dots<chunk_t>& dots, int set, scalar_t* sum) const {
@@ -131,15 +135,15 @@ class Terms {
   }
   /// Goes to a tile of locations.
   virtual void go_to(int64_t n, int64_t location, int count) = 0;
-  /// sum = what the images have; see Reader::read_channel.
-  STN_HOST void read_channel(int64_t n, int64_t c, scalar_t* sum) const {
+  /// sum = what the images have; see Reader::read_channels.
+  STN_HOST void read_channels(int64_t n, int64_t c, int count, ChannelRows<scalar_t> sums) const {
     if (own) {
-      own->template read_channel<false>(n, c, sum);
-      if (other) other->template read_channel<true>(n, c, sum);
+      own->template read_channels<false>(n, c, count, sums);
+      if (other) other->template read_channels<true>(n, c, count, sums);
     } else if (other) {
-      other->template read_channel<false>(n, c, sum);
+      other->template read_channels<false>(n, c, count, sums);
     } else {
-      clear(sum);
+      for (int k = 0; k < count; ++k) clear(sums[k]);
     }
   }
   /// From the least index of the slowest axis at which the tile's locations may have taps to the largest.

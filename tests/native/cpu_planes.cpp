@@ -80,31 +80,39 @@ std::vector<storage_t> any_plane(Random& random, int64_t pixels) {
   return plane;
 }
 
+/// As many channels as are read at a time, each with its plane, `apart` pixels behind the one before.
 template <typename storage_t>
-Rows channel_of(std::vector<storage_t>& plane) {
-  return {reinterpret_cast<char*>(plane.data()), kTypeOf<storage_t>, 0, 1};
+Rows channels_of(std::vector<storage_t>& planes, int64_t apart) {
+  return {reinterpret_cast<char*>(planes.data()), kTypeOf<storage_t>, apart, 1};
 }
 
-/// sum = or += the taps' pixels, weighed by set 0.
+/// sums = or += the taps' pixels, weighed by set 0. The rows of channels that are not asked for stay.
 template <bool kAdds, typename storage_t>
 void check_gather(Random& random, int taps, int count) {
   using scalar_t = accumulate_t<storage_t>;
   const Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
   const auto& chunk = made.chunk;
-  std::vector<storage_t> plane = any_plane<storage_t>(random, made.pixels);
-  alignas(64) Row<scalar_t> sum, expected;
-  for (scalar_t& each : sum) each = any_number<scalar_t>(random);
-  for (int i = 0; i < count; ++i) {
-    expected[i] = kAdds ? sum[i] : scalar_t(0);
-    for (int tap = 0; tap < taps; ++tap) {
-      const int64_t offset = chunk.offsets[tap][i];
-      if (offset >= 0) expected[i] += chunk.weight(0, tap)[i] * widen(plane[offset]);
+  const int channels = 1 + static_cast<int>(random.below(kMostPlanes));
+  std::vector<storage_t> planes = any_plane<storage_t>(random, made.pixels * channels);
+  alignas(64) PlaneRows<scalar_t> sums;
+  PlaneRows<scalar_t> expected;
+  for (int k = 0; k < kMostPlanes; ++k) {
+    for (int i = 0; i < kChunk; ++i) {
+      expected[k][i] = sums[k][i] = any_number<scalar_t>(random);
+      if (k >= channels || i >= count) continue;
+      if (!kAdds) expected[k][i] = 0;
+      for (int tap = 0; tap < taps; ++tap) {
+        const int64_t offset = chunk.offsets[tap][i];
+        if (offset >= 0) expected[k][i] += chunk.weight(0, tap)[i] * widen(planes[k * made.pixels + offset]);
+      }
     }
   }
-  gather<kAdds>(chunk, channel_of(plane), sum);
-  for (int i = 0; i < count; ++i) {
-    CHECK(sum[i] == expected[i], "location %d, %d taps, near %d: %.9g, not %.9g", i, taps, int(chunk.near[i / made.n]),
-          double(sum[i]), double(expected[i]));
+  gather<kAdds>(chunk, channels_of(planes, made.pixels), channels, {sums[0], kChunk});
+  for (int k = 0; k < kMostPlanes; ++k) {
+    for (int i = 0; i < (k < channels ? count : kChunk); ++i) {
+      CHECK(sums[k][i] == expected[k][i], "channel %d of %d, location %d, %d taps, near %d: %.9g, not %.9g", k, channels, i,
+            taps, int(chunk.near[i / made.n]), double(sums[k][i]), double(expected[k][i]));
+    }
   }
 }
 
@@ -114,7 +122,7 @@ template <bool kReads, typename storage_t>
 void check_dots(Random& random, int taps, int count) {
   using scalar_t = accumulate_t<storage_t>;
   Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
-  const int channels = 1 + static_cast<int>(random.below(3)), set = kReads + static_cast<int>(random.below(kMostSets - kReads));
+  const int set = kReads + static_cast<int>(random.below(kMostSets - kReads));
   for (int tap = 0; tap < taps; ++tap) {
     for (int i = 0; i < count; ++i) {
       if (made.chunk.offsets[tap][i] < 0) made.chunk.weight(set, tap, taps)[i] = scalar_t(INFINITY);
@@ -123,28 +131,33 @@ void check_dots(Random& random, int taps, int count) {
   const auto& chunk = made.chunk;
   Dots<typename Taps<scalar_t>::chunk_t> dots;
   std::vector<scalar_t> expected(taps * kChunk);
-  for (int c = 0; c < channels; ++c) {
-    std::vector<storage_t> plane = any_plane<storage_t>(random, made.pixels);
-    alignas(64) Row<scalar_t> value = {};
-    for (int i = 0; i < count; ++i) {
-      bool reads = false;
-      for (int tap = 0; tap < taps; ++tap) reads |= chunk.offsets[tap][i] >= 0;
-      value[i] = reads ? any_number<scalar_t>(random) : scalar_t(INFINITY);
-      for (int tap = 0; tap < taps; ++tap) {
-        const int64_t offset = chunk.offsets[tap][i];
-        if (offset >= 0) expected[tap * kChunk + i] += value[i] * widen(plane[offset]);
+  int channels = 0;
+  for (int block = 0; block < 2; ++block) {
+    const int some = 1 + static_cast<int>(random.below(kMostPlanes));
+    channels += some;
+    std::vector<storage_t> planes = any_plane<storage_t>(random, made.pixels * some);
+    alignas(64) PlaneRows<scalar_t> values = {}, reads;
+    PlaneRows<scalar_t> expected_reads;
+    for (int k = 0; k < some; ++k) {
+      for (int i = 0; i < count; ++i) {
+        bool has_taps = false;
+        for (int tap = 0; tap < taps; ++tap) has_taps |= chunk.offsets[tap][i] >= 0;
+        values[k][i] = has_taps ? any_number<scalar_t>(random) : scalar_t(INFINITY);
+        for (int tap = 0; tap < taps; ++tap) {
+          const int64_t offset = chunk.offsets[tap][i];
+          if (offset >= 0) expected[tap * kChunk + i] += values[k][i] * widen(planes[k * made.pixels + offset]);
+        }
+      }
+      for (int i = 0; i < kChunk; ++i) reads[k][i] = expected_reads[k][i] = any_number<scalar_t>(random);
+    }
+    const Rows rows = channels_of(planes, made.pixels);
+    dots.template take<kReads>(chunk, rows, some, {values[0], kChunk}, {reads[0], kChunk}, block > 0);
+    if (kReads) gather<true>(chunk, rows, some, {expected_reads[0], kChunk});
+    for (int k = 0; k < some; ++k) {
+      for (int i = 0; i < count; ++i) {
+        CHECK(reads[k][i] == expected_reads[k][i], "channel %d, location %d, read: %g", k, i, double(reads[k][i]));
       }
     }
-    alignas(64) Row<scalar_t> read;
-    Row<scalar_t> expected_read;
-    for (int i = 0; i < kChunk; ++i) read[i] = expected_read[i] = any_number<scalar_t>(random);
-    if (c == 0) {
-      dots.template take<false, kReads>(chunk, channel_of(plane), value, read);
-    } else {
-      dots.template take<true, kReads>(chunk, channel_of(plane), value, read);
-    }
-    if (kReads) gather<true>(chunk, channel_of(plane), expected_read);
-    for (int i = 0; i < count; ++i) CHECK(read[i] == expected_read[i], "location %d, read: %g", i, double(read[i]));
   }
   alignas(64) Row<scalar_t> sum;
   Row<scalar_t> before;
@@ -224,8 +237,8 @@ void check_fill(Random& random) {
     }
     made.chunk.add_fill(value, sum);
     Dots<typename Taps<scalar_t>::chunk_t> dots;
-    dots.template take_fill<false>(made.chunk, value, grad);
-    dots.template take_fill<true>(made.chunk, scalar_t(0.5), grad);
+    dots.take_fill(made.chunk, value, grad, false);
+    dots.take_fill(made.chunk, scalar_t(0.5), grad, true);
     dots.weigh_fill(made.chunk, 2, weighed);
     for (int i = 0; i < kChunk; ++i) {
       CHECK(same(sum[i], expected[i]), "location %d: %g", i, double(sum[i]));
