@@ -421,6 +421,7 @@ MUTATIONS = [
     ),
     Mutation(PACKING, "lines[i * step + k] = 0;", "{}", "a line's tail is not zeroed", "cpu_lines"),
     Mutation(CHOICE, "call.channels < kLeastLineChannels", "call.channels <= kLeastLineChannels", "8 are few", "cpu_choice"),
+    Mutation(CHOICE, "call.channels < line_length", "call.channels <= line_length", "a whole line in planes", "cpu_choice"),
     Mutation(CHOICE, "call.grid_batch != call.batch || ", "", "lines for a grid's several images", "cpu_choice"),
     Mutation(PARTITION, "all_lines * i / groups * line", "channels * i / groups", "a line of two groups", "cpu_partition"),
 ]

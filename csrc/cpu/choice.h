@@ -6,7 +6,7 @@ namespace stn::cpu {
 // Which kernels serve a call: a function of sizes, strides and dtype alone, but for one that doesn't change a bit. README.md of
 // csrc has the table, tests/test_choice.py its rows.
 
-/// Channels from which lines are worth it.
+/// Channels from which lines may be worth it.
 constexpr int64_t kLeastLineChannels = 8;
 
 enum class Applier {
@@ -45,6 +45,8 @@ STN_HOST bool is_of_lines(const SampleCall& call, const ImageArray& image, Scala
   return dtype == computed_in(dtype) && image.channel_stride == 1 && call.channels % line_length(call) == 0;
 }
 
+STN_HOST bool has_pixels_side_by_side(const ImageArray& image) { return !image.data || image.axis_stride[0] == 1; }
+
 STN_HOST Applier choose_lines(const SampleCall& call, int64_t worth) {
   if (call.channels < kLeastLineChannels || !fits_32_bits(call)) return Applier::kPlanes;
   const ScalarType computed = computed_in(call.dtype);
@@ -60,8 +62,12 @@ STN_HOST Applier choose_lines(const SampleCall& call, int64_t worth) {
 
 }  // namespace detail
 
-/// For an output or its tangent.
-STN_HOST Applier choose_read(const SampleCall& call) { return detail::choose_lines(call, 8); }
+/// For an output or its tangent. Too few channels for a whole line are read faster in planes, if pixels are side by side there.
+STN_HOST Applier choose_read(const SampleCall& call) {
+  const bool side_by_side = detail::has_pixels_side_by_side(call.input) && detail::has_pixels_side_by_side(call.tangent_input);
+  if (side_by_side && call.channels < line_length(call)) return Applier::kPlanes;
+  return detail::choose_lines(call, 8);
+}
 
 /// For the gradients.
 STN_HOST Applier choose_gradients(const SampleCall& call) {

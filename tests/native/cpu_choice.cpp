@@ -68,10 +68,14 @@ void check_channels() {
         CHECK_CHOICE(backward_of(call, layout), choose_gradients, kPlanes);
       }
     }
-    for (const int64_t channels : {8, 9, 16, 64}) {
-      const SampleCall call = call_of(channels, Layout::kContiguous, dtype);
-      CHECK_CHOICE(call, choose_read, kPackedLines);
+    for (const int64_t channels : {8, 9, 15, 16, 64}) {
+      SampleCall call = call_of(channels, Layout::kContiguous, dtype);
       CHECK_CHOICE(backward_of(call), choose_gradients, kPackedLines);
+      if (channels < (dtype == ScalarType::kDouble ? 8 : 16)) {  // no whole line
+        CHECK_CHOICE(call, choose_read, kPlanes);
+        call.input.axis_stride[0] = 2;
+      }
+      CHECK_CHOICE(call, choose_read, kPackedLines);
     }
   }
 }
@@ -92,7 +96,10 @@ void check_channels_last() {
       CHECK_CHOICE(backward_of(call, Layout::kContiguous), choose_gradients, kPackedLines);  // grad_input's own layout
     }
   }
-  SampleCall call = call_of(16, last);
+  SampleCall call = call_of(8);
+  call.tangent_input = image_of(call, last);  // whose pixels are apart
+  CHECK_CHOICE(call, choose_read, kPackedLines);
+  call = call_of(16, last);
   call.tangent_input = image_of(call, Layout::kContiguous);
   CHECK_CHOICE(call, choose_read, kPackedLines);
   call.tangent_input = image_of(call, last);
