@@ -10,18 +10,18 @@ namespace {
 template <int kTaps, bool kPlain, typename terms_t>
 struct LineReader {
   using scalar_t = typename terms_t::scalar_t;
-  using vector_t = vector_of<scalar_t>;
+  using line_t = Line<scalar_t>;
 
   const terms_t& terms;
   const scalar_t *own, *other;            // where the images' line begins
   const scalar_t *own_fill, *other_fill;  // the line of their fill values
 
-  /// Of location i, the channels from `lane` on. kInside: all its taps are.
+  /// Of location i. kInside: all its taps are.
   template <bool kInside>
-  STN_HOST vector_t at(int i, int lane) const {
-    vector_t sum = {};
-    if (kPlain || terms.own) add<kInside>(*terms.own, own, own_fill, i, lane, sum);
-    if (!kPlain && terms.other) add<kInside>(*terms.other, other, other_fill, i, lane, sum);
+  STN_HOST line_t at(int i) const {
+    line_t sum = line_t::zeros();
+    if (kPlain || terms.own) add<kInside>(*terms.own, own, own_fill, i, sum);
+    if (!kPlain && terms.other) add<kInside>(*terms.other, other, other_fill, i, sum);
     return sum;
   }
 
@@ -30,15 +30,15 @@ struct LineReader {
 
  private:
   template <bool kInside, typename reader_t>
-  STN_HOST void add(const reader_t& reader, const scalar_t* data, const scalar_t* fill, int i, int lane, vector_t& sum) const {
+  STN_HOST void add(const reader_t& reader, const scalar_t* data, const scalar_t* fill, int i, line_t& sum) const {
     const auto& chunk = reader.chunk;
     if (kPlain || reader.image.data) {
       repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) {
         const auto offset = chunk.offsets[tap][i];
-        if (kInside || offset >= 0) sum += chunk.weight(0, tap)[i] * load_lanes<vector_t>(data + offset + lane);
+        if (kInside || offset >= 0) sum.add(chunk.weight(0, tap)[i], line_t::load(data + offset));
       });
     }
-    if (!kPlain && reader.fill.data && chunk.fill[0][i] != 0) sum += chunk.fill[0][i] * load_lanes<vector_t>(fill + lane);
+    if (!kPlain && reader.fill.data && chunk.fill[0][i] != 0) sum.add(chunk.fill[0][i], line_t::load(fill));
   }
 };
 
@@ -46,13 +46,12 @@ struct LineReader {
 template <typename scalar_t, typename line_reader_t>
 void write_lines(const line_reader_t& reader, const Rows& rows, int channels, int count, bool streams) {
   using line_t = Line<scalar_t>;
-  using vector_t = vector_of<scalar_t>;
   constexpr int n = line_t::kVectorLanes;
   alignas(64) scalar_t turned[kLine<scalar_t>][kChunk];
   if (rows.channel_stride == 1) {
     return with_storage<scalar_t>(rows.dtype, [&](auto zero) {
       for (int i = 0; i < count; ++i) {
-        for (int v = 0; v < kLine<scalar_t>; v += n) store_lanes(&turned[0][v], reader.template at<false>(i, v));
+        reader.template at<false>(i).store(turned[0]);
         copy_out(turned[0], channels, rows.row<decltype(zero)>(0) + i * rows.stride, 1);
       }
     });
@@ -62,18 +61,22 @@ void write_lines(const line_reader_t& reader, const Rows& rows, int channels, in
   const int64_t stride = in_place ? rows.channel_stride : kChunk;
   for (int i = 0; i < count; i += n) {
     const bool inside = i + n <= count && reader.is_inside(i);
-    for (int v = 0; v < kLine<scalar_t>; v += n) {
-      vector_t square[n];
-      if (inside) {
-        STN_UNROLL
-        for (int k = 0; k < n; ++k) square[k] = reader.template at<true>(i + k, v);
-      } else {
-        STN_ROLL
-        for (int k = 0; k < n; ++k) square[k] = reader.template at<false>(std::min(i + k, count - 1), v);
-      }
+    line_t lines[n];
+    if (inside) {
+      STN_UNROLL
+      for (int k = 0; k < n; ++k) lines[k] = reader.template at<true>(i + k);
+    } else {
+      STN_ROLL
+      for (int k = 0; k < n; ++k) lines[k] = reader.template at<false>(std::min(i + k, count - 1));
+    }
+    STN_UNROLL
+    for (int v = 0; v < line_t::kVectors; ++v) {
+      vector_of<scalar_t> square[n];
+      STN_UNROLL
+      for (int k = 0; k < n; ++k) square[k] = lines[k].vector[v];
       transpose<scalar_t>(square);
       STN_UNROLL
-      for (int k = 0; k < n; ++k) store_lanes(to + (v + k) * stride + i, square[k]);
+      for (int k = 0; k < n; ++k) store_lanes(to + (v * n + k) * stride + i, square[k]);
     }
   }
   for (int k = 0; !in_place && k < channels; ++k) {

@@ -48,11 +48,16 @@ struct LocationUnits {
 /// Lines that kernels take at a time.
 constexpr int kMostLines = 4;
 
+/// What lines that are packed side by side take at most, in bytes. Read, they share a core's second cache (1 MiB and more) with
+/// the planes and results that go through it, and pages lie in it as chance will have it: at half a MiB, some processes read
+/// half as fast as others. For gradients, to which the preparation of locations is dearer, twice as much is faster.
+constexpr int64_t kMostBytesRead = 1 << 18, kMostBytesAdded = 1 << 19;
+
 /// Lines that are packed side by side: the preparation of a location serves them all. Fewer where there would be too few
-/// units, or where a pixel's lines times the pixels would not stay in a core's second cache.
-STN_HOST int lines_at_once(const SampleCall& call, int64_t lines, int64_t units) {
-  constexpr int64_t kMostBytes = 1 << 19, kFewUnits = 16;
-  const int64_t fitting = std::min(kMostBytes / std::max<int64_t>(1, 64 * call.pixels()), units / kFewUnits);
+/// units, or where a pixel's lines times the pixels are more than `bytes`.
+STN_HOST int lines_at_once(const SampleCall& call, int64_t lines, int64_t units, int64_t bytes) {
+  constexpr int64_t kFewUnits = 16;
+  const int64_t fitting = std::min(bytes / std::max<int64_t>(1, 64 * call.pixels()), units / kFewUnits);
   return static_cast<int>(std::clamp<int64_t>(std::min(fitting, lines), 1, kMostLines));
 }
 
@@ -66,7 +71,7 @@ struct LineBlocks {
 
   STN_HOST explicit LineBlocks(const SampleCall& call) : channels(call.channels) {
     const int64_t all = ceil_divide(channels, line_length(call));
-    lines = lines_at_once(call, all, call.batch * all);
+    lines = lines_at_once(call, all, call.batch * all, kMostBytesRead);
     block = lines * line_length(call);
     blocks = ceil_divide(channels, block);
     count = call.batch * blocks;
@@ -93,7 +98,7 @@ struct LineGroups {
     constexpr int64_t kFewUnits = 16;
     all_lines = ceil_divide(channels, line);
     groups = std::min(all_lines, ceil_divide(kFewUnits, std::max<int64_t>(1, call.batch)));
-    lines = lines_at_once(call, all_lines / groups, INT32_MAX);
+    lines = lines_at_once(call, all_lines / groups, INT32_MAX, kMostBytesAdded);
     count = call.batch * groups;
   }
 

@@ -82,7 +82,7 @@ void check_lines(Random& random) {
 
   const LineBlocks blocks(call), other_blocks(other);
   CHECK(blocks.lines >= 1 && blocks.lines <= kMostLines, "%d lines", blocks.lines);
-  CHECK(blocks.lines == 1 || blocks.lines * pixels * 64 <= int64_t(1) << 19, "%d lines of %ld pixels", blocks.lines,
+  CHECK(blocks.lines == 1 || blocks.lines * pixels * 64 <= int64_t(1) << 18, "%d lines of %ld pixels", blocks.lines,
         long(pixels));
   CHECK(blocks.lines == other_blocks.lines && blocks.count == other_blocks.count, "other blocks for other strides");
   std::vector<int> owners(call.batch * call.channels);
