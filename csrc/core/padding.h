@@ -20,7 +20,8 @@ namespace stn {
 //   position(p, axis)            for those: where the tap at p reads
 //   index(i, axis)               for the others: where the tap reads that was counted on from a padded coordinate's first one
 //   kFill                        what of a location a fill value takes the place of
-//   kLeavesInside                whether a coordinate between the first pixel and the last one is left as it is, to the bit
+//   Inside                       the padding that does the same, to the bit, to a coordinate between the first pixel and the
+//                                last one, if that is what the interpolation pads
 //   kTapsFollow                  whether index() leaves taps where they are, one behind the other
 //
 // RuntimePadding has the same members and looks the mode up in the axis: for instantiations that the modes would multiply,
@@ -81,10 +82,18 @@ struct NoPadding : TapsStay {
   }
 };
 
+/// The same, of reflection: the distance from the mirror is rounded.
+struct BetweenMirrors : NoPadding {
+  template <typename value_t, typename scalar_t>
+  static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t&) {
+    return (x - axis.mirror) + axis.mirror;
+  }
+};
+
 template <>
 struct Padding<PaddingMode::kZeros> : TapsStay {
   static constexpr bool kMayFill = false;
-  static constexpr bool kLeavesInside = true;
+  using Inside = NoPadding;
   static constexpr Fill kFill = Fill::kTaps;
   static constexpr Readers kReaders = Readers::kNear;
 
@@ -126,7 +135,7 @@ struct NoOutside : TapsStay {
 
 template <>
 struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
-  static constexpr bool kLeavesInside = true;
+  using Inside = NoPadding;
   static constexpr Fill kFill = Fill::kCentre;
   static constexpr Readers kReaders = Readers::kNearAndBeyond;
 
@@ -138,7 +147,7 @@ struct Padding<PaddingMode::kBorder> : NoOutside<PaddingMode::kBorder> {
 
 template <>
 struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
-  static constexpr bool kLeavesInside = false;  // the distance from the mirror is rounded
+  using Inside = BetweenMirrors;
   static constexpr Fill kFill = Fill::kNothing;
   static constexpr Readers kReaders = Readers::kMany;
 
@@ -161,7 +170,7 @@ struct Padding<PaddingMode::kReflection> : NoOutside<PaddingMode::kReflection> {
 template <>
 struct Padding<PaddingMode::kCircular> : NoOutside<PaddingMode::kCircular> {
   static constexpr bool kTapsFollow = false;
-  static constexpr bool kLeavesInside = true;
+  using Inside = NoPadding;
   static constexpr Fill kFill = Fill::kNothing;
   static constexpr Readers kReaders = Readers::kMany;
 
@@ -190,6 +199,7 @@ class RuntimePadding {
  public:
   static constexpr bool kMayFill = true;
   static constexpr bool kAllInside = false, kTapsFollow = false;
+  using Inside = NoPadding;  // where leaves_inside(axis.padding)
 
   template <typename value_t, typename scalar_t>
   static STN_HOST_DEVICE value_t coordinate(value_t x, const Axis<scalar_t>& axis, value_t& slope) {
@@ -245,7 +255,7 @@ STN_HOST void with_padding(PaddingMode mode, F&& f) {
 /// Whether coordinates between the first pixel and the last one are left as they are under this mode.
 STN_HOST bool leaves_inside(PaddingMode mode) {
   bool leaves = false;
-  with_padding(mode, [&](auto padding) { leaves = decltype(padding)::kLeavesInside; });
+  with_padding(mode, [&](auto padding) { leaves = std::is_same<typename decltype(padding)::Inside, NoPadding>::value; });
   return leaves;
 }
 

@@ -119,11 +119,13 @@ STN_HOST_DEVICE value_t inside_share(const mask_of<value_t> (&inside)[kTaps], co
   return select(all, broadcast<value_t>(scalar_t(d == 0)), sum);
 }
 
-/// Where an interpolation has all of its taps inside the image, between its first pixel and its last one.
-template <InterpolationMode kMode, typename value_t, typename scalar_t>
+/// Where an interpolation has all of its taps inside the image, between its first pixel and its last one, where its padding is
+/// Inside.
+template <InterpolationMode kMode, typename Inside, typename value_t, typename scalar_t>
 STN_HOST_DEVICE mask_of<value_t> has_all_taps_inside(value_t coordinate, const Axis<scalar_t>& axis) {
   constexpr scalar_t kMargin = Interpolation<kMode>::kTaps > 2 ? Interpolation<kMode>::kTaps / 2 - 1 : 0;
-  const value_t x = unnormalize(coordinate, axis);
+  value_t unused{};
+  const value_t x = Inside::coordinate(unnormalize(coordinate, axis), axis, unused);
   return (x > kMargin) & (x < axis.last - kMargin);
 }
 

@@ -198,12 +198,12 @@ struct Located {
     return sum;
   }
 
-  /// Whether the locations of a vector have all their taps inside the image.
-  template <InterpolationMode kMode, typename value_t>
+  /// Whether the locations of a vector have all their taps inside the image, where the padding is Inside.
+  template <InterpolationMode kMode, typename Inside, typename value_t>
   STN_HOST bool are_inside(const value_t (&coordinate)[kDims]) const {
-    auto inside = has_all_taps_inside<kMode>(coordinate[0], axes[0]);
+    auto inside = has_all_taps_inside<kMode, Inside>(coordinate[0], axes[0]);
     STN_UNROLL
-    for (int e = 1; e < kDims; ++e) inside = inside & has_all_taps_inside<kMode>(coordinate[e], axes[e]);
+    for (int e = 1; e < kDims; ++e) inside = inside & has_all_taps_inside<kMode, Inside>(coordinate[e], axes[e]);
     return !any_bit(inside == 0);
   }
 };
@@ -269,15 +269,19 @@ void take_chunk(const geometry_t& geometry, const int64_t* axis_stride,
   chunk.count = count;
   chunk.whole = (count + kWhole - 1) / kWhole * kWhole;
   for (int tap = 0; tap < kTaps; ++tap) chunk.from_first[tap] = located.template from_first<kMode>(tap);
-  bool may_leave = true;  // padding out, where all taps are inside
-  for (const auto& axis : located.axes) may_leave = may_leave && leaves_inside(axis.padding);
+  using Inside = typename Pad::Inside;  // where all taps are inside, if it stands for Pad here
+  constexpr bool kMayStand = std::is_same<Inside, NoPadding>::value || Interpolation<kMode>::kPadsCoordinate;
+  bool stands = true;
+  if constexpr (std::is_same<Pad, RuntimePadding>::value) {
+    for (const auto& axis : located.axes) stands = stands && leaves_inside(axis.padding);
+  }
   const int whole = chunk.whole;  // a copy, which stores can't change
   for (int i = 0; i < whole; i += n) {
     value_t coordinate[geometry_t::kDims];
     located.load(first + i, coordinate);
-    if constexpr (Lanes::kAreMany && kTaps <= 8) {
-      if (may_leave && located.template are_inside<kMode>(coordinate)) {
-        take_locations<NoPadding, kMode, Lanes>(located, coordinate, i, first + i, weigh, chunk);
+    if constexpr (kMayStand && Lanes::kAreMany && kTaps <= 8) {
+      if (stands && located.template are_inside<kMode, Inside>(coordinate)) {
+        take_locations<Inside, kMode, Lanes>(located, coordinate, i, first + i, weigh, chunk);
         for (int set = 0; Pad::kMayFill && fills && set < Weights::kSets; ++set) store_lanes(&chunk.fill[set][i], value_t{});
         continue;
       }

@@ -62,10 +62,10 @@ class PlaneGradients {
       const int channels = static_cast<int>(std::min<int64_t>(kMostPlanes, slice.last_channel - c));
       alignas(64) PlaneRows<scalar_t> copies;
       const auto values = values_of(slice, c, channels, copies);
-      for (int k = 0; kToInput && terms_.own && k < channels; ++k) {
+      if (kToInput && terms_.own) {
         const ImageArray& grad = call_.grad_input;
-        auto* plane = static_cast<scalar_t*>(grad.data) + slice.n * grad.batch_stride + (c + k) * grad.channel_stride;
-        Scatter<chunk_t>{terms_.own->chunk}.add(values[k], plane);
+        auto* first = static_cast<scalar_t*>(grad.data) + slice.n * grad.batch_stride + c * grad.channel_stride;
+        Scatter<chunk_t>{terms_.own->chunk}.add(values, channels, {first, grad.channel_stride});
       }
       if (!kToSource) continue;
       if constexpr (kWantsInput) {

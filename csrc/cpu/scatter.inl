@@ -27,14 +27,21 @@ class Scatter {
  public:
   const chunk_t& chunk;
 
-  /// Rows hold whole vectors.
-  void add(const scalar_t* value, scalar_t* plane) const {
+  /// To each of `count` planes its row of values. Rows hold whole vectors.
+  void add(ChannelRows<const scalar_t> values, int count, ChannelRows<scalar_t> planes) const {
     int tap = 0;
     if constexpr (chunk_t::kIsWide) {
-      for (; tap + 3 < chunk.taps; tap += 4) add_pairs<2>(value, tap, plane);
-      for (; tap + 1 < chunk.taps; tap += 2) add_pairs<1>(value, tap, plane);
+      for (; tap + 3 < chunk.taps; tap += 4) {
+        for (int k = 0; k < count; ++k) add_pairs<2>(values[k], tap, planes[k]);
+      }
+      for (; tap + 1 < chunk.taps; tap += 2) {
+        for (int k = 0; k < count; ++k) add_pairs<1>(values[k], tap, planes[k]);
+      }
     }
-    for (; tap < chunk.taps; ++tap) add_tap(value, tap, plane);
+    for (; tap < chunk.taps; ++tap) {
+      with_planes<scalar_t>(count,
+                            [&](int k, auto some) { add_tap<decltype(some)::value>(values.from(k), tap, planes.from(k)); });
+    }
   }
 
  private:
@@ -50,16 +57,27 @@ class Scatter {
     }
   }
 
-  STN_HOST void add_tap(const scalar_t* value, int tap, scalar_t* plane) const {
-    alignas(64) Row<scalar_t> product;
-    const auto& weight = chunk.weight(0, tap);
-    for (int i = 0; i < chunk.whole; ++i) product[i] = value[i] * weight[i];
+  template <int kPlanes>
+  STN_HOST void add_tap(ChannelRows<const scalar_t> values, int tap, ChannelRows<scalar_t> planes) const {
+    using value_t = vector_of<scalar_t>;
+    alignas(64) Row<scalar_t> product[kPlanes];
+    for (int i = 0; i < chunk.whole; i += kLanes<value_t>) {
+      const auto weight = load_lanes<value_t>(&chunk.weight(0, tap)[i]);
+      STN_UNROLL
+      for (int k = 0; k < kPlanes; ++k) store_lanes(&product[k][i], load_lanes<value_t>(values[k] + i) * weight);
+    }
     const auto* offsets = chunk.offsets[tap];
     const int count = chunk.count;
+    const auto add_at = [&](offset_t offset, int i) __attribute__((always_inline)) {
+      STN_UNROLL
+      for (int k = 0; k < kPlanes; ++k) planes[k][offset] += product[k][i];
+    };
     if (chunk.is_inside()) {
-      for_each_location(count, [&](int i) __attribute__((always_inline)) { plane[offsets[i]] += product[i]; });
+      for_each_location(count, [&](int i) __attribute__((always_inline)) { add_at(offsets[i], i); });
     } else {
-      for_each_location(count, [&](int i) __attribute__((always_inline)) { add_inside(offsets[i], product[i], plane); });
+      for_each_location(count, [&](int i) __attribute__((always_inline)) {
+        if (offsets[i] >= 0) add_at(offsets[i], i);
+      });
     }
   }
 

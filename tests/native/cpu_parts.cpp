@@ -142,7 +142,7 @@ class Walk {
   void for_each_written(const chunk_t& chunk, Body&& body) const {
     alignas(64) Row<scalar_t> zeros = {};
     std::vector<scalar_t> plane(elements_, scalar_t(-0.0));
-    Scatter<chunk_t>{chunk}.add(zeros, plane.data());
+    Scatter<chunk_t>{chunk}.add({zeros, 0}, 1, {plane.data(), 0});
     for (int64_t at = 0; at < elements_; ++at) {
       if (!std::signbit(plane[at])) body(at);
     }

@@ -195,24 +195,28 @@ void check_scatter(Random& random) {
       for (int repeat = 0; repeat < 2; ++repeat) {
         Taps<scalar_t> made(random, taps, count, 2 + random.below(200));
         auto& chunk = made.chunk;
-        alignas(64) Row<scalar_t> value = {};
-        for (int i = 0; i < count; ++i) value[i] = any_pixel<scalar_t>(random);
+        const int channels = 1 + static_cast<int>(random.below(kMostPlanes));
+        alignas(64) PlaneRows<scalar_t> values = {};
         for (int tap = 0; tap < taps; ++tap) {
           for (int i = 0; i < chunk.whole; ++i) chunk.weight(0, tap, taps)[i] = any_pixel<scalar_t>(random);
         }
-        std::vector<scalar_t> plane(made.pixels), expected;
-        for (scalar_t& pixel : plane) pixel = any_pixel<scalar_t>(random);
-        expected = plane;
-        for (int i = 0; i < count; ++i) {
-          for (int tap = 0; tap < taps; ++tap) {
-            const auto offset = chunk.offsets[tap][i];
-            if (offset >= 0) expected[offset] += value[i] * chunk.weight(0, tap)[i];
+        std::vector<scalar_t> planes(made.pixels * channels), expected;
+        for (scalar_t& pixel : planes) pixel = any_pixel<scalar_t>(random);
+        expected = planes;
+        for (int k = 0; k < channels; ++k) {
+          for (int i = 0; i < count; ++i) {
+            values[k][i] = any_pixel<scalar_t>(random);
+            for (int tap = 0; tap < taps; ++tap) {
+              const auto offset = chunk.offsets[tap][i];
+              if (offset >= 0) expected[k * made.pixels + offset] += values[k][i] * chunk.weight(0, tap)[i];
+            }
           }
         }
-        Scatter<typename Taps<scalar_t>::chunk_t>{chunk}.add(value, plane.data());
-        for (int64_t at = 0; at < made.pixels; ++at) {
-          CHECK(plane[at] == expected[at], "pixel %ld, %d taps: %g, not %g", long(at), taps, double(plane[at]),
-                double(expected[at]));
+        using chunk_t = typename Taps<scalar_t>::chunk_t;
+        Scatter<chunk_t>{chunk}.add({values[0], kChunk}, channels, {planes.data(), made.pixels});
+        for (int64_t at = 0; at < made.pixels * channels; ++at) {
+          CHECK(planes[at] == expected[at], "pixel %ld of %d planes of %ld, %d taps: %g, not %g", long(at), channels,
+                long(made.pixels), taps, double(planes[at]), double(expected[at]));
         }
       }
     }

@@ -43,7 +43,10 @@ void check_tiles(Random& random, PaddingMode padding) {
   using Lanes = WideLanes<scalar_t>;
   using weights_t = cpu::Joined<cpu::Values, cpu::Slopes<kDims>>;
   using stencil_t = Stencil<kDims, kMode, Pad, 1, scalar_t, int64_t>;
+  using Inside = typename Pad::Inside;
   constexpr int n = kLanes<vector_of<scalar_t>>;
+  const bool inside_stands =
+      std::is_same<Inside, NoPadding>::value ? !Pad::kMayFill || leaves_inside(padding) : Interpolation<kMode>::kPadsCoordinate;
   static cpu::Chunk<scalar_t, typename Lanes::offset_t> chunk;
   for (const auto& convention : kCoordinateConventions) {
     for (const int count : {1, 5, 31, cpu::kTile}) {
@@ -82,7 +85,7 @@ void check_tiles(Random& random, PaddingMode padding) {
           for (int e = 0; e < kDims && i < some; ++e) coordinate[e] = grid[(first + i) * kDims + e];
           const stencil_t stencil(coordinate, params.axes);
           int64_t before = 0;
-          for (int e = 0; e < kDims; ++e) between &= has_all_taps_inside<kMode>(coordinate[e], params.axes[e]);
+          for (int e = 0; e < kDims; ++e) between &= has_all_taps_inside<kMode, Inside>(coordinate[e], params.axes[e]);
           for (int tap = 0; tap < stencil_t::kTaps; ++tap) {
             const int64_t taken = chunk.offsets[tap][i];
             CHECK((taken >= 0) == stencil.inside(tap), "tap %d is inside in one only", tap);
@@ -105,7 +108,7 @@ void check_tiles(Random& random, PaddingMode padding) {
                   double(chunk.fill[set][i]), double(weight));
           }
           if (i % n < n - 1) continue;
-          const bool box = leaves_inside(padding) && stencil_t::kTaps <= 8 && between;
+          const bool box = inside_stands && stencil_t::kTaps <= 8 && between;
           const bool movable = pairs && call.input.axis_stride[0] == 1 && call.size[0] > 1;
           const cpu::Near near = !inside  ? (movable ? cpu::Near::kMovable : cpu::Near::kNothing)
                                  : !pairs ? cpu::Near::kInside
