@@ -92,6 +92,19 @@ def test_few_channels_are_one_at_a_time(dims, mode, padding, dtype, channels):
     assert_alike(results(sample, *given), results_of_few(sample, *given, few=1), parity(mode, dtype))
 
 
+@pytest.mark.parametrize("cotangent_layout", ("contiguous", "channels_last"))
+@pytest.mark.parametrize("channels", (16, 48, 112))  # whole lines: one, some, and more than are copied at a time
+@pytest.mark.parametrize("padding", ("zeros", "reflection", "fill"))
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dims", (2, 3))
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=str)
+def test_lines_in_place_are_few_channels_at_a_time(dims, mode, padding, dtype, channels, cotangent_layout):
+    image, grid, cotangent = tensors(dims, dtype, channels, batch=3, layout="channels_last")
+    given = image, grid, LAYOUTS[cotangent_layout](cotangent)
+    sample = sampler(mode, padding)
+    assert_alike(results(sample, *given), results_of_few(sample, *given), parity(mode, dtype))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch", (1, 3, 17))
 @pytest.mark.parametrize("dims", (2, 3))
@@ -113,10 +126,13 @@ def test_one_gradient_alone_is_that_of_both(mode, wanted):
     assert torch.equal(alone, both[1 if wanted == "image" else 2])
 
 
+@pytest.mark.parametrize("layout", ("contiguous", "channels_last"))
+@pytest.mark.parametrize("channels", (70, 112))  # not lines in any layout; lines in place in the one
 @pytest.mark.parametrize("batch", (1, 2, 20))
 @pytest.mark.parametrize("mode", MODES)
-def test_bits_do_not_depend_on_threads(mode, batch):
-    given = tensors(2, torch.float32, 70, batch)
+def test_bits_do_not_depend_on_threads(mode, batch, channels, layout):
+    image, grid, cotangent = tensors(2, torch.float32, channels, batch, layout)
+    given = image, grid, LAYOUTS[layout](cotangent)
     threads = torch.get_num_threads()
     try:
         of_threads = []

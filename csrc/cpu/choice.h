@@ -45,6 +45,11 @@ STN_HOST bool is_of_lines(const SampleCall& call, const ImageArray& image, Scala
   return dtype == computed_in(dtype) && image.channel_stride == 1 && call.channels % line_length(call) == 0;
 }
 
+/// ... grad_output.
+STN_HOST bool is_of_lines(const SampleCall& call, const LocationArray& array) {
+  return call.dtype == computed_in(call.dtype) && array.component_stride == 1 && call.channels % line_length(call) == 0;
+}
+
 STN_HOST bool has_pixels_side_by_side(const ImageArray& image) { return !image.data || image.axis_stride[0] == 1; }
 
 STN_HOST Applier choose_lines(const SampleCall& call, int64_t worth) {
@@ -76,6 +81,9 @@ STN_HOST Applier choose_gradients(const SampleCall& call) {
   if (call.input_batch != call.batch) return Applier::kPlanes;
   return detail::choose_lines(call, 32);
 }
+
+/// How the gradients are cut, by lines.
+STN_HOST LineGroups line_groups(const SampleCall& call) { return LineGroups(call, choose_gradients(call) == Applier::kLines); }
 
 /// Whether planes can take both gradients in one pass: a location is prepared once, which is least work.
 STN_HOST bool can_take_both(const SampleCall& call) {
@@ -110,7 +118,7 @@ namespace detail {
 
 STN_HOST int64_t scratch_of(const SampleCall& call) {
   if (choose_gradients(call) != Applier::kPlanes) {
-    const LineGroups groups(call);
+    const LineGroups groups = line_groups(call);
     const bool has_parts = call.wants_source_gradient() && groups.groups > 1;
     return has_parts ? groups.count * call.locations * call.dims * element_size(computed_in(call.dtype)) : 0;
   }

@@ -58,7 +58,7 @@ void read(const Kernels::Order& order, const SampleCall& call, int64_t work) {
 }
 
 void line_gradients(const Kernels::Order& order, const SampleCall& call, int64_t work) {
-  const LineGroups groups(call);
+  const LineGroups groups = line_groups(call);
   parallel_units(groups.count, work, [&](int64_t begin, int64_t end) { order.line_gradients(call, begin, end); });
   if (!call.wants_source_gradient() || groups.groups == 1) return;
   parallel_units(LocationUnits(call.locations, call.batch).count, call.batch * call.locations * groups.groups * 4,

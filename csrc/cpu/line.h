@@ -53,6 +53,11 @@ struct Line {
     for (int v = 1; v < kVectors; ++v) sum += vector[v];
     return sum;
   }
+  /// sum += the vectors of this line times another's, one after the other
+  STN_HOST void add_products(const Line& other, vector_t& sum) const {
+    STN_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum += vector[v] * other.vector[v];
+  }
   /// += a * b, lane by lane
   STN_HOST void add(const Line& a, const Line& b) {
     STN_UNROLL

@@ -23,9 +23,11 @@ struct Block {
 };
 
 /// Calls body(std::integral_constant<int, lines>), of 0 for those that no kernel is unrolled for.
-template <typename Body>
+template <int64_t kMost, typename Body>
 STN_HOST void with_lines(int lines, Body&& body) {
-  if (lines == 1) {
+  if constexpr (kMost > kMostLines) {
+    body(std::integral_constant<int, 0>{});
+  } else if (lines == 1) {
     body(std::integral_constant<int, 1>{});
   } else if (lines == 2) {
     body(std::integral_constant<int, 2>{});
@@ -35,12 +37,6 @@ STN_HOST void with_lines(int lines, Body&& body) {
     body(std::integral_constant<int, 0>{});
   }
 }
-
-/// A line for each location of a chunk.
-template <typename scalar_t>
-struct alignas(64) ChunkLines {
-  scalar_t at[kChunk][kLine<scalar_t>];
-};
 
 /// The channels of a reader's fill value as lines; nothing where it has none.
 template <typename scalar_t>
@@ -56,13 +52,29 @@ struct FillLines {
   }
 };
 
-/// body(tap, offset) for the taps of location i that are inside.
-template <int kTaps, typename chunk_t, typename Body>
-STN_HOST void for_each_tap_inside(const chunk_t& chunk, int i, Body&& body) {
-  repeat<kTaps>(chunk.taps, [&](int tap) __attribute__((always_inline)) {
-    const auto offset = chunk.offsets[tap][i];
-    if (offset >= 0) body(tap, offset);
-  });
+/// Some taps of a location, from `tap` on: copies, which stores of lines can't change.
+template <int kCount, typename chunk_t>
+struct TapsOf {
+  typename chunk_t::offset_t offset[kCount];
+  typename chunk_t::scalar_t weight[kCount];
+
+  STN_HOST TapsOf(const chunk_t& chunk, int i, int tap) {
+    STN_UNROLL
+    for (int t = 0; t < kCount; ++t) {
+      offset[t] = chunk.offsets[tap + t][i];
+      weight[t] = chunk.weight(0, tap + t)[i];
+    }
+  }
+};
+
+/// Whether location i has so many taps as kernels take at once, and all of them inside.
+template <int kTaps, typename chunk_t>
+STN_HOST bool has_taps_at_once(const chunk_t& chunk, int i) {
+  if constexpr (kTaps < 2) return false;
+  auto signs = chunk.offsets[0][i];
+  STN_UNROLL
+  for (int tap = 1; tap < kTaps; ++tap) signs |= chunk.offsets[tap][i];
+  return signs >= 0;
 }
 
 const ImageArray kNoImage;

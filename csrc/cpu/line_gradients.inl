@@ -5,6 +5,30 @@
 namespace stn::cpu {
 namespace {
 
+/// Grad_output of a chunk's locations: lines that were made of its planes,
+template <typename scalar_t>
+struct TurnedLines {
+  static constexpr int64_t kMost = kMostLines;
+  alignas(64) scalar_t lines[kMostLines][kChunk][kLine<scalar_t>];
+
+  TurnedLines(const Rows& rows, const Block& block) {
+    for (int line = 0, channel = 0; channel < block.channels; ++line, channel += kLine<scalar_t>) {
+      rows_to_lines(rows.from(channel, 0), block.in_line<scalar_t>(channel), block.count, lines[line][0], kLine<scalar_t>);
+    }
+  }
+  STN_HOST const scalar_t* at(int line, int i) const { return lines[line][i]; }
+};
+/// or any number of lines as they are.
+template <typename scalar_t>
+struct LinesInPlace {
+  static constexpr int64_t kMost = INT64_MAX;
+  const scalar_t* first;
+  int64_t stride;
+
+  LinesInPlace(const Rows& rows, const Block&) : first(rows.row<const scalar_t>(0)), stride(rows.stride) {}
+  STN_HOST const scalar_t* at(int line, int i) const { return first + i * stride + line * kLine<scalar_t>; }
+};
+
 /// The gradients of a chunk of locations.
 template <bool kWantsInput, bool kWantsSource, typename terms_t>
 struct LineGradients {
@@ -20,18 +44,19 @@ struct LineGradients {
   scalar_t* grad;               // grad_input's
 
   /// gradient[e]: of coordinate e at the block's first location.
-  void add(scalar_t* const (&gradient)[kMaxDims]) const {
-    const int dims = terms.call.dims;
-    ChunkLines<scalar_t> cotangent[kMostLines];
-    for (int line = 0, channel = 0; channel < block.channels; ++line, channel += kLine<scalar_t>) {
-      rows_to_lines(rows_of(terms.call.grad_output, terms.call.dtype, block.n, block.c + channel, block.location),
-                    block.in_line<scalar_t>(channel), block.count, cotangent[line].at[0], kLine<scalar_t>);
-    }
-    const int in_lines = block.template lines<scalar_t>();
+  void add(bool in_place, scalar_t* const (&gradient)[kMaxDims]) const {
+    in_place ? add_of<LinesInPlace<scalar_t>>(gradient) : add_of<TurnedLines<scalar_t>>(gradient);
+  }
+
+ private:
+  template <typename cotangent_t>
+  void add_of(scalar_t* const (&gradient)[kMaxDims]) const {
+    const SampleCall& call = terms.call;
+    const cotangent_t cotangent(rows_of(call.grad_output, call.dtype, block.n, block.c, block.location), block);
     dots_t own_dots, other_dots;
     if (terms.own) {
       with_taps(terms.own->chunk.taps, [&](auto taps) {
-        with_lines(in_lines, [&](auto lines) {
+        with_lines<cotangent_t::kMost>(block.template lines<scalar_t>(), [&](auto lines) {
           visit_taps<decltype(taps)::value, decltype(lines)::value, kWantsInput>(*terms.own, own, own_image.line_stride,
                                                                                  cotangent, own_dots);
         });
@@ -45,7 +70,7 @@ struct LineGradients {
     if constexpr (!kWantsSource) return;
     if (terms.own && terms.own->fill.data) take_fill_dots(*terms.own, cotangent, own_dots);
     if (terms.other && terms.other->fill.data) take_fill_dots(*terms.other, cotangent, other_dots);
-    for (int e = 0; e < dims; ++e) {
+    for (int e = 0; e < call.dims; ++e) {
       alignas(64) Row<scalar_t> sum;
       clear(sum);
       if (terms.own) terms.own->weigh(own_dots, kWantsInput + e, sum);
@@ -54,11 +79,10 @@ struct LineGradients {
     }
   }
 
- private:
   /// At each tap, adds grad_output to grad_input's line, if kScatters, and makes the dot its product with the image's. kLines:
   /// of the block, or 0 for any number.
-  template <int kTaps, int kLines, bool kScatters, typename reader_t>
-  void visit_taps(const reader_t& reader, const scalar_t* data, int64_t stride, const ChunkLines<scalar_t>* cotangent,
+  template <int kTaps, int kLines, bool kScatters, typename reader_t, typename cotangent_t>
+  void visit_taps(const reader_t& reader, const scalar_t* data, int64_t stride, const cotangent_t& cotangent,
                   dots_t& dots) const {
     if (!reader.image.data) return;
     constexpr int n = line_t::kVectorLanes;
@@ -71,18 +95,28 @@ struct LineGradients {
     for (int first = 0; first < count; first += n) {
       for (int k = 0; k < n; ++k) {
         const int i = first + k;
-        repeat<kTaps>(taps, [&](int tap) __attribute__((always_inline)) {
-          const auto offset = chunk.offsets[tap][i];
-          dot[tap][k] = vector_t{};
-          if (offset < 0 || i >= count) return;
-          const scalar_t weight = chunk.weight(0, tap)[i];
-          line_t sum = line_t::zeros();
+        const auto visit = [&](auto some, int tap) __attribute__((always_inline)) {
+          constexpr int kCount = decltype(some)::value;
+          const TapsOf<kCount, typename reader_t::chunk_t> at(chunk, i, tap);
+          vector_t sum[kCount] = {};
           repeat<kLines>(lines, [&](int line) __attribute__((always_inline)) {
-            const line_t g = line_t::load(cotangent[line].at[i]);
-            if constexpr (kScatters) line_t::add_in_memory(weight, g, grad_data + offset + line * grad_stride);
-            if constexpr (kWantsSource) sum.add(g, line_t::load(data + offset + line * stride));
+            const line_t g = line_t::load(cotangent.at(line, i));
+            STN_UNROLL
+            for (int t = 0; t < kCount; ++t) {
+              if constexpr (kScatters) line_t::add_in_memory(at.weight[t], g, grad_data + at.offset[t] + line * grad_stride);
+              if constexpr (kWantsSource) g.add_products(line_t::load(data + at.offset[t] + line * stride), sum[t]);
+            }
           });
-          if constexpr (kWantsSource) dot[tap][k] = sum.sum_of_vectors();
+          STN_UNROLL
+          for (int t = 0; kWantsSource && t < kCount; ++t) dot[tap + t][k] = sum[t];
+        };
+        if (i < count && has_taps_at_once<kTaps>(chunk, i)) {
+          visit(std::integral_constant<int, std::max(kTaps, 1)>{}, 0);
+          continue;
+        }
+        repeat<kTaps == 1>(taps, [&](int tap) __attribute__((always_inline)) {
+          dot[tap][k] = vector_t{};
+          if (i < count && chunk.offsets[tap][i] >= 0) visit(std::integral_constant<int, 1>{}, tap);
         });
       }
       for (int tap = 0; kWantsSource && tap < taps; ++tap) dots.set(tap, first, sum_lanes<scalar_t>(dot[tap]));
@@ -90,18 +124,17 @@ struct LineGradients {
   }
 
   /// Grad_output times the fill value of each channel.
-  template <typename reader_t>
-  void take_fill_dots(const reader_t& reader, const ChunkLines<scalar_t>* cotangent, dots_t& dots) const {
+  template <typename reader_t, typename cotangent_t>
+  void take_fill_dots(const reader_t& reader, const cotangent_t& cotangent, dots_t& dots) const {
     constexpr int n = line_t::kVectorLanes;
     const int lines = block.template lines<scalar_t>(), count = block.count;
     const FillLines<scalar_t> fill(&reader, block);
     for (int first = 0; first < count; first += n) {
       vector_t dot[n];
       for (int k = 0; k < n; ++k) {
+        const int i = std::min(first + k, count - 1);
         line_t sum = line_t::zeros();
-        for (int line = 0; line < lines; ++line) {
-          sum.add(line_t::load(cotangent[line].at[std::min(first + k, count - 1)]), line_t::load(fill.at[line]));
-        }
+        for (int line = 0; line < lines; ++line) sum.add(line_t::load(cotangent.at(line, i)), line_t::load(fill.at[line]));
         dot[k] = sum.sum_of_vectors();
       }
       dots.set_fill(first, sum_lanes<scalar_t>(dot));
@@ -130,11 +163,14 @@ template <bool kWantsInput, bool kWantsSource, typename terms_t>
 void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
   using scalar_t = typename terms_t::scalar_t;
   const SampleCall& call = terms.call;
-  const LineGroups groups(call);
+  const LineGroups groups = line_groups(call);
   const bool streams = streams_grad_input(call);
   const bool in_place = choose_gradients(call) == Applier::kLines;
-  const int lines = in_place ? 0 : groups.lines;  // that are copied at a time
-  const int64_t step = int64_t(in_place ? kMostLines : lines) * kLine<scalar_t>, entries = call.dims * call.locations;
+  const bool cotangent_in_place = in_place && detail::is_of_lines(call, call.grad_output) && !call.fill.data &&
+                                  !call.tangent_fill.data;  // which are kMostLines at most
+  const int lines = in_place ? 0 : groups.lines;            // that are copied at a time
+  const int64_t at_once = cotangent_in_place ? groups.all_lines : in_place ? kMostLines : lines;
+  const int64_t step = at_once * kLine<scalar_t>, entries = call.dims * call.locations;
   LineImage<scalar_t> own(call, kWantsSource ? image_of(terms.own) : kNoImage, call.dtype, lines);
   LineImage<scalar_t> other(call, image_of(terms.other), call.dtype, lines);
   LineImage<scalar_t> grad(call, kWantsInput ? call.grad_input : kNoImage, computed_in(call.dtype), lines);
@@ -162,7 +198,7 @@ void line_gradients(terms_t& terms, int64_t begin, int64_t end) {
           scalar_t* gradient[kMaxDims] = {};
           for (int e = 0; e < call.dims; ++e) gradient[e] = sums + e * call.locations + block.location;
           LineGradients<kWantsInput, kWantsSource, terms_t>{terms, block, own, other, grad, own_data, other_data, grad_data}
-              .add(gradient);
+              .add(cotangent_in_place, gradient);
         }
       }
       grad.end_sum(n, c, channels, streams);

@@ -36,7 +36,7 @@ void line_gradients_kernel(const SampleCall& call, int64_t begin, int64_t end) {
 void sum_line_groups_kernel(const SampleCall& call, int64_t begin, int64_t end) {
   with_gradient_terms<false, false, false, true>(call, [&](auto& terms) {
     using scalar_t = typename std::decay_t<decltype(terms)>::scalar_t;
-    const int64_t groups = LineGroups(call).groups, tiles = LocationUnits(call.locations, 1).count;
+    const int64_t groups = line_groups(call).groups, tiles = LocationUnits(call.locations, 1).count;
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t first = unit / tiles * groups * call.dims * call.locations;
       take_groups(terms, static_cast<const scalar_t*>(call.scratch) + first, groups, unit);

@@ -114,13 +114,29 @@ template <int kTaps, bool kStreams, typename reader_t, typename scalar_t>
 void copy_lines(const reader_t& reader, const scalar_t* data, int64_t lines, scalar_t* to, int64_t stride) {
   using line_t = Line<scalar_t>;
   const auto& chunk = reader.chunk;
+  const int64_t elements = lines * kLine<scalar_t>;
   for (int i = 0; i < chunk.count; ++i) {
-    for (int64_t at = 0; at < lines * kLine<scalar_t>; at += kLine<scalar_t>) {
-      line_t sum = line_t::zeros();
-      for_each_tap_inside<kTaps>(chunk, i, [&](int tap, auto offset) __attribute__((always_inline)) {
-        sum.add(chunk.weight(0, tap)[i], line_t::load(data + offset + at));
+    const auto copy = [&](auto&& add_taps) __attribute__((always_inline)) {
+      for (int64_t at = 0; at < elements; at += kLine<scalar_t>) {
+        line_t sum = line_t::zeros();
+        add_taps(at, sum);
+        kStreams ? sum.stream(to + i * stride + at) : sum.store(to + i * stride + at);
+      }
+    };
+    if (has_taps_at_once<kTaps>(chunk, i)) {
+      const TapsOf<std::max(kTaps, 1), typename reader_t::chunk_t> taps(chunk, i, 0);
+      copy([&](int64_t at, line_t& sum) __attribute__((always_inline)) {
+        repeat<kTaps>(kTaps, [&](int t) __attribute__((always_inline)) {
+          sum.add(taps.weight[t], line_t::load(data + taps.offset[t] + at));
+        });
       });
-      kStreams ? sum.stream(to + i * stride + at) : sum.store(to + i * stride + at);
+    } else {
+      copy([&](int64_t at, line_t& sum) __attribute__((always_inline)) {
+        repeat<kTaps == 1>(chunk.taps, [&](int tap) __attribute__((always_inline)) {
+          const auto offset = chunk.offsets[tap][i];
+          if (offset >= 0) sum.add(chunk.weight(0, tap)[i], line_t::load(data + offset + at));
+        });
+      });
     }
   }
 }

@@ -244,7 +244,11 @@ void check_scratch() {
   CHECK(gradients_scratch(backward_of(call_of(16))) == 0, "one line");
   set_batch(call = backward_of(call_of(32)), 16);
   CHECK(gradients_scratch(call) == 0, "as many images as units are wanted");
-  call = backward_of(call_of(32, Layout::kChannelsLast));  // lines, but for grad_input
+  set_batch(call = backward_of(call_of(32, Layout::kChannelsLast)), 4);
+  call.grad_input = {};
+  CHECK_CHOICE(call, choose_gradients, kLines);
+  CHECK(gradients_scratch(call) == 0, "pixels of four images are not cut");
+  set_batch(call = backward_of(call_of(32, Layout::kChannelsLast)), 2);  // lines, but for grad_input
   call.locations = 9;
   CHECK_CHOICE(call, choose_gradients, kPlanes);
   CHECK(gradients_scratch(call) >= parts(call, 2), "the double backward leaves grad_input out");

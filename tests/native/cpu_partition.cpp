@@ -94,12 +94,13 @@ void check_lines(Random& random) {
   }
   check_once(owners, "channel of an output");
 
-  const LineGroups groups(call), other_groups(other);
+  const bool in_place = random.below(2) == 1;
+  const LineGroups groups(call, in_place), other_groups(other, in_place);
   CHECK(groups.lines >= 1 && groups.lines <= kMostLines, "%d lines", groups.lines);
   CHECK(groups.lines == 1 || groups.lines * pixels * 64 <= int64_t(1) << 19, "%d lines of %ld pixels", groups.lines,
         long(pixels));
   CHECK(groups.lines == other_groups.lines && groups.count == other_groups.count, "other groups for other strides");
-  CHECK(call.batch < 16 || groups.groups == 1, "%ld groups, and as many parts", long(groups.groups));
+  CHECK(call.batch < (in_place ? 4 : 16) || groups.groups == 1, "%ld groups, and as many parts", long(groups.groups));
   owners.assign(owners.size(), 0);
   for (int64_t unit = 0; unit < groups.count; ++unit) {
     const auto [n, first, last] = groups.at(unit);
