@@ -90,7 +90,7 @@ class Side:
 
 def sides(step: Step) -> tuple[Side, Side]:
     """Ours, and torch's way of it."""
-    ours = step.workload.bind(getattr(stn_cuda, step.workload.our_function))
+    ours = step.workload.bind(step.workload.our_way.adapt(getattr(stn_cuda, step.workload.our_function)))
     theirs = step.workload.bind(step.workload.torch_way.adapt(F.grid_sample))
     return (Side("stn_cuda", functools.partial(step.build, ours)),
             Side("torch", functools.partial(step.torch_build or step.build, theirs)))

@@ -84,14 +84,15 @@ def keep_from_kinks(grid: Tensor, in_size: Sequence[int], align_corners: bool) -
     return halves / (size - 1).clamp(min=1) - 1 if align_corners else (halves + 1) / size - 1
 
 
-# ---- torch's way of what it can't do in one call ------------------------------------------------------------------------
+# ---- what can't be done in one call -------------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
-class TorchWay:
-    """What a program does around torch's sampler."""
+class Way:
+    """What a program does around a sampler."""
 
     words: str
     adapt: Callable[[Sampler], Sampler]
+    generates: bool = False  # grids: the adapted sampler takes what they are made of, and the output's size
 
 
 def _casting(sampler: Sampler) -> Sampler:
@@ -122,11 +123,11 @@ def _compiling(sampler: Sampler) -> Sampler:
     return torch.compile(sampler, dynamic=False)
 
 
-THE_SAME_CALL = TorchWay("", lambda sampler: sampler)
-CASTING = TorchWay("cast the image up, sample, cast down", _casting)
-EXPANDING = TorchWay("expand the one to all", _expanding)
-COMPILING = TorchWay("torch.compile of the same call", _compiling)
-GENERATING = TorchWay("affine_grid, then grid_sample", _generating)
+THE_SAME_CALL = Way("", lambda sampler: sampler)
+CASTING = Way("cast the image up, sample, cast down", _casting)
+EXPANDING = Way("expand the one to all", _expanding)
+COMPILING = Way("torch.compile of the same call", _compiling)
+GENERATING = Way("affine_grid, then grid_sample", _generating, generates=True)
 
 
 # ---- workloads ----------------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class Tensors:
     """What the passes take."""
 
     input: Tensor  # [N, C, *in]
-    grid: Tensor  # [N, *out, dims], or theta [N, dims, dims + 1]; N may be 1 for all of the other's, here as in input
+    grid: Tensor  # [N, *out, dims], or what it is made of, [N, ...]; N may be 1 for all of the other's, here as in input
     grad_output: Tensor  # [N, C, *out]
     grad_grad_input: Tensor  # [N, C, *in]
     grad_grad_grid: Tensor  # [N, *out, dims]
@@ -169,16 +170,17 @@ class Workload:
     channels_last: bool = False
     grids: int | None = None  # of another number than images; one of both is 1
     grid_dtype: torch.dtype | None = None  # another than the image's
-    torch_way: TorchWay = THE_SAME_CALL
-    our_function: str = "grid_sample"  # or "affine_sample", whose pattern is a theta
+    torch_way: Way = THE_SAME_CALL  # of one that generates, the pattern is what grids are made of
+    our_function: str = "grid_sample"  # or "affine_sample"
+    our_way: Way = THE_SAME_CALL
 
     @property
     def grid_batch(self) -> int:
         return self.grids or self.input_shape[0]
 
     @property
-    def is_fused(self) -> bool:
-        return self.our_function != "grid_sample"
+    def generates(self) -> bool:
+        return self.torch_way.generates
 
     @property
     def dims(self) -> int:
@@ -195,7 +197,7 @@ class Workload:
 
     def bind(self, sampler: Sampler) -> Callable[[Tensor, Tensor], Tensor]:
         options: tuple[Any, ...] = self.mode, self.padding_mode, self.align_corners
-        if self.is_fused:
+        if self.generates:
             options = self.out_size, *options
         return lambda input, grid: sampler(input, grid, *options)
 
@@ -203,14 +205,14 @@ class Workload:
         """The same values at every call and on every device."""
         generator = torch.Generator().manual_seed(2015)
         grid = self.pattern(self, generator)
-        if not self.is_fused:
+        if not self.generates:
             grid = keep_from_kinks(grid, self.in_size, self.align_corners)
         input, grad_grad_input = (self._randn(self.input_shape, generator) for _ in range(2))
         batch = max(self.grid_batch, self.input_shape[0])
         grad_output = self._randn((batch, self.input_shape[1], *self.out_size), generator)
         # a pixel's worth each: with more of it a second derivative of a 16-bit workload is beyond float16's range
         grad_grad_grid = torch.randn(grid.shape, generator=generator)
-        grad_grad_grid = grad_grad_grid * (self.pixel.min() if self.is_fused else self.pixel)
+        grad_grad_grid = grad_grad_grid * (self.pixel.min() if self.generates else self.pixel)
         dtype, grid_dtype = self.dtype, self.grid_dtype or self.dtype
         return Tensors(
             input.to(device, dtype).requires_grad_(), grid.to(device, grid_dtype).requires_grad_(),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from benchmarks import passes
+from benchmarks import passes, spline
 from benchmarks.cases import COMPILING, GENERATING, Call, Pattern, Sampler, Tensors, Workload, scattered
 from benchmarks.passes import Build, Step
 
@@ -26,7 +26,7 @@ TITLES = {
 SWEEP_FLOOR = 1.0
 SWEEP_FROM_SECONDS = 50e-6  # of torch's; shorter calls are mostly overhead
 THREADS_FLOOR = 1.7
-DISTORTED_DIGITS_FLOOR = 1.5
+DISTORTED_DIGITS_FLOOR, BENT_DIGITS_FLOOR = 1.5, 2.0
 DOUBLE_BACKWARD_FLOOR = 10.0
 DOUBLE_BACKWARD_MEMORY = 1.2  # peak bytes / bytes of the results
 
@@ -119,6 +119,9 @@ POINTS = image("10,000 points, 1x64x128x128", 1, 64, 128, 128, pattern=scattered
 VOLUME = image("1x1x96x96x96", 1, 1, 96, 96, 96)
 TINY = image("1x1x8x8", 1, 1, 8, 8)
 DISTORTED_DIGITS = fused("fused affine 256x1x42x42 to 28x28", 256, 1, 42, 42, out_size=(28, 28))
+BENT_DIGITS, BENT_DIGITS_BY_ONE_PRODUCT = (
+    spline.bent(image(f"spline 256x1x42x42 to 28x28{words}", 256, 1, 42, 42, out_size=(28, 28)), torch_way)
+    for words, torch_way in (("", spline.TWO_PRODUCTS), (", torch by one product", spline.ONE_PRODUCT)))
 
 
 def last(workload: Workload) -> Workload:
@@ -170,7 +173,8 @@ def plan() -> list[Target]:
     beside_compiled = [Target(COMPILED, Step(compiled(workload), name, build), SWEEP_FLOOR)
                        for workload in (DIGITS, image("4x3x112x112", 4, 3, 112, 112), FEATURES) for name, build in BOTH.items()]
     both = "forward + backward", passes.forward_and_backward
-    chain = [Target(ACCEPTANCE, Step(DISTORTED_DIGITS, *both), DISTORTED_DIGITS_FLOOR)]
+    chains = [Target(ACCEPTANCE, Step(workload, *both), floor) for workload, floor in (
+        (DISTORTED_DIGITS, DISTORTED_DIGITS_FLOOR), (BENT_DIGITS, BENT_DIGITS_FLOOR), (BENT_DIGITS_BY_ONE_PRODUCT, None))]
     threads = [Target(THREADS, Step(workload, *both), THREADS_FLOOR) for workload in (FRAME, VOLUME)]
     overhead = [Target(OVERHEAD, Step(TINY, *what)) for what in (("forward", passes.forward), both)]
-    return [*acceptance, *chain, *second, *sweep, *beside_compiled, *threads, *overhead]
+    return [*acceptance, *chains, *second, *sweep, *beside_compiled, *threads, *overhead]

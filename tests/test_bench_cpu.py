@@ -59,14 +59,29 @@ def test_acceptance_rows_have_their_floors(name: str, forward: float, backward: 
     for target in targets:
         workload = target.step.workload
         assert target.section == ACCEPTANCE and target.floor_from == 0 and workload.dtype == torch.float32
-        assert workload.is_fused == (workload.torch_way is GENERATING) == name.startswith("fused")
+        assert workload.generates == (workload.torch_way is GENERATING) == name.startswith("fused")
         assert workload.channels_last == ("channels_last" in name)
 
 
-def test_the_chain_of_the_distorted_digits_is_there() -> None:
+def test_the_chains_of_the_distorted_digits_are_there() -> None:
     target = PLAN["fused affine 256x1x42x42 to 28x28, forward + backward"]
     assert (target.section, target.floor) == (ACCEPTANCE, 1.5)
     assert target.step.workload.torch_way is GENERATING and target.step.workload.out_size == (28, 28)
+    target = PLAN["spline 256x1x42x42 to 28x28, forward + backward"]
+    assert (target.section, target.floor) == (ACCEPTANCE, 2.0)
+    assert target.step.workload.input_shape == (256, 1, 42, 42) and target.step.workload.out_size == (28, 28)
+
+
+@pytest.mark.parametrize("align_corners", (False, True))
+def test_all_ways_of_the_spline_make_one_grid(align_corners: bool) -> None:
+    workload = replace(cpu_cases.BENT_DIGITS, input_shape=(3, 1, 9, 11), out_size=(5, 8), align_corners=align_corners)
+    ways = workload.our_way, workload.torch_way, cpu_cases.BENT_DIGITS_BY_ONE_PRODUCT.torch_way
+    samplers = [way.adapt(lambda input, grid, *options: grid) for way in ways]
+    tensors = workload.tensors(torch.device("cpu")).double()
+    ours, *torchs = (workload.bind(sampler)(tensors.input, tensors.grid) for sampler in samplers)
+    for other in torchs:
+        torch.testing.assert_close(other, ours)
+    assert ours.shape == (3, 5, 8, 2) and (ours - ours[0]).abs().max() > 0.1
 
 
 def test_rows_beside_torch_compile_compile_torchs_side_alone() -> None:
