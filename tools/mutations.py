@@ -123,7 +123,7 @@ MUTATIONS = [
     Mutation(GATHER_KERNELS, "mine ? !live || has_many", "mine ? has_many", "pixels behind the last one"),
     Mutation(GATHER_KERNELS, "  __syncthreads();\n", "", "no barrier before the pixels with many locations"),
     Mutation(GATHER_KERNELS, "chunk += kChannelsAtOnce * rows", "chunk += 2 * kChannelsAtOnce * rows", "channels are left out"),
-    Mutation(COORDINATES, "centres ? scalar_t(0) : scalar_t(0.5);", "scalar_t(0);", "edges taken for centres"),
+    Mutation(COORDINATES, "centres || in_pixels ? scalar_t(0) : scalar_t(0.5);", "scalar_t(0);", "edges taken for centres"),
     Mutation(COORDINATES, "!(centres && size == 1)", "true", "no rule for an axis without extent"),
     Mutation(COORDINATES, "centres ? scalar_t(0) : scalar_t(-0.5)", "scalar_t(0)", "mirrors at centres always"),
     Mutation(
@@ -227,10 +227,17 @@ MUTATIONS = [
     ),
     Mutation(SAMPLE, ", grad_output * slope);", ", slope);", "second grad_input without grad_output"),
     Mutation(SAMPLE, "params.tangent_fill.at(at.n, c)", "params.fill.at(at.n, c)", "the fill value for its tangent"),
-    Mutation(COORDINATES, "axis.in_pixels ? given : ", "", "pixels taken for normalised coordinates"),
+    Mutation(COORDINATES, "scalar_t(in_pixels ? 0 : 1)", "scalar_t(1)", "pixels taken for normalised coordinates"),
+    Mutation(COORDINATES, "centres || in_pixels ?", "centres ?", "pixels counted from an edge"),
     Mutation(
         COORDINATES,
-        "if (axis.in_pixels) axis.scale =",
+        "return axis.has_extent ? pixel : broadcast<value_t>(0);",
+        "return pixel;",
+        "an axis without extent: what isn't finite",
+    ),
+    Mutation(
+        COORDINATES,
+        "if (in_pixels) axis.scale =",
         "if (false) axis.scale =",
         "the slope of normalised coordinates for pixels",
     ),

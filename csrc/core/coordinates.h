@@ -10,8 +10,8 @@ template <typename scalar_t>
 struct Axis {
   int64_t size;
   scalar_t last;            // the largest index that scalar_t can name: size - 1
-  scalar_t scale, shift;    // pixel = (coordinate + 1) * scale - shift; scale is d pixel / d coordinate
-  bool in_pixels;           // coordinates are pixels already
+  scalar_t origin;          // from the image's first end to coordinate 0: 1, or 0 of coordinates that are pixels already
+  scalar_t scale, shift;    // pixel = (coordinate + origin) * scale - shift; scale is d pixel / d coordinate
   bool has_extent;          // false where size is 1 from centre to centre: every coordinate, NaN too, is pixel 0
   scalar_t mirror, span;    // reflection: where the first mirror is, and how far the second is from it
   scalar_t inverse_period;  // reflection: 1 / (2 * span), 0 where span is 0
@@ -26,11 +26,12 @@ struct Axis {
     Axis axis{};
     axis.size = size;
     axis.last = largest_not_above(size - 1);
-    axis.in_pixels = convention == Convention::kPixels || convention == Convention::kCentrePixels;
-    axis.scale = scalar_t(centres ? size - 1 : size) / 2;
-    if (axis.in_pixels) axis.scale = scalar_t(centres && size == 1 ? 0 : 1);
-    axis.shift = centres ? scalar_t(0) : scalar_t(0.5);
+    const bool in_pixels = convention == Convention::kPixels || convention == Convention::kCentrePixels;
     axis.has_extent = !(centres && size == 1);
+    axis.origin = scalar_t(in_pixels ? 0 : 1);
+    axis.scale = scalar_t(centres ? size - 1 : size) / 2;
+    if (in_pixels) axis.scale = scalar_t(axis.has_extent ? 1 : 0);
+    axis.shift = centres || in_pixels ? scalar_t(0) : scalar_t(0.5);
     axis.mirror = centres ? scalar_t(0) : scalar_t(-0.5);
     axis.span = scalar_t(centres ? size - 1 : size);
     axis.inverse_period = axis.span > 0 ? scalar_t(0.5) / axis.span : scalar_t(0);
@@ -47,12 +48,12 @@ struct Axis {
   }
 };
 
-/// Source coordinate -> pixels.
+/// Source coordinate -> pixels. One formula for all conventions (of pixels, adding 0 makes 0 of -0, and the rest does nothing):
+/// the CPU asks twice, and a compiler that meets branches computes it twice.
 template <typename value_t, typename scalar_t>
 STN_HOST_DEVICE value_t unnormalize(value_t coordinate, const Axis<scalar_t>& axis) {
-  const value_t pixel = (coordinate + scalar_t(1)) * axis.scale - axis.shift;
-  const value_t given = coordinate + scalar_t(0);  // -0 becomes 0, as it does in normalised coordinates
-  return !axis.has_extent ? broadcast<value_t>(0) : axis.in_pixels ? given : pixel;  // branches on the call, not on data
+  const value_t pixel = (coordinate + axis.origin) * axis.scale - axis.shift;
+  return axis.has_extent ? pixel : broadcast<value_t>(0);  // a branch on the call, not on data
 }
 
 /// NOTE [ Non-finite coordinates ]

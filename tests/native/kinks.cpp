@@ -26,10 +26,10 @@ void check_axis(PaddingMode padding, CoordinateConvention convention, int64_t si
   pad_alike(call, padding);
   for (int64_t quarter = -12 * size; quarter <= 16 * size; ++quarter) {
     const double pixel = double(quarter) / 4;  // exact, and so is the coordinate on these sizes
-    const double coordinate = axis.in_pixels ? pixel
-                              : !centres     ? (2 * pixel + 1) / double(size) - 1
-                              : size > 1     ? 2 * pixel / double(size - 1) - 1
-                                             : pixel;
+    const double coordinate = axis.origin == 0 ? pixel
+                              : !centres       ? (2 * pixel + 1) / double(size) - 1
+                              : size > 1       ? 2 * pixel / double(size - 1) - 1
+                                               : pixel;
     const bool whole = quarter % 4 == 0 || !axis.has_extent;
     Weights expected, got;
     for (const definition::Tap& tap : definition::taps(coordinate, 0, call)) {
