@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 import torch
 from cases import DTYPES, Case, all_cases
-from layouts import GRID_LAYOUTS, INPUT_LAYOUTS, channels_last, layout_id, sliced
+from layouts import GRID_LAYOUTS, INPUT_LAYOUTS, Layout, channels_last, layout_id, sliced
 from tolerances import PARITY
 from torch._prims_common import suggest_memory_format
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -47,6 +47,28 @@ def test_channels_last_input_gives_channels_last_output_and_grad_input_with_the_
     assert output.is_contiguous(memory_format=last(case.dims)) and not output.is_contiguous()
     assert grad_input.is_contiguous(memory_format=last(case.dims)) and not grad_input.is_contiguous()
     assert grad_grid.is_contiguous()
+
+
+@pytest.mark.parametrize("channels", (2, 3, 4, 5))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_few_channels_side_by_side_give_what_they_give_in_planes(case: Case, dtype, channels, device):
+    """The CPU moves those of 3 and 4 as vectors: of more locations than it takes at a time, of results and cotangents."""
+    out_size = (5, 11, 13)[-case.dims :]
+    input, grid = case.tensors(device, dtype, away_from_kinks=True, channels=channels, out_size=out_size)
+    generator = torch.Generator().manual_seed(1)
+    grad_output, t_input, t_grid = (
+        torch.randn(shape, generator=generator).to(device, dtype)
+        for shape in ((*input.shape[:2], *out_size), input.shape, grid.shape))
+
+    def results(layout: Layout) -> tuple[torch.Tensor, ...]:
+        image, cotangent = layout(input), layout(grad_output)
+        second = torch.ops.stn_cuda.grid_sample_double_backward(
+            layout(t_input), t_grid, None, cotangent, image, grid, *case.operator_options(), [True, True, True, False], False)
+        return *run(case, image, grid, cotangent), *second[:3]
+
+    for one, other in zip(results(channels_last), results(torch.Tensor.contiguous), strict=True):
+        PARITY[dtype].assert_close(one, other)
 
 
 @pytest.mark.parametrize("requires_grad", (False, True), ids=("constant", "requires_grad"))

@@ -87,10 +87,8 @@ class PlaneGradients {
   ChannelRows<const scalar_t> values_of(const Slice& slice, int64_t c, int channels, PlaneRows<scalar_t>& copies) const {
     const Rows rows = rows_of(call_.grad_output, call_.dtype, slice.n, c, slice.location);
     if (slice.count == kChunk && rows.stride == 1 && rows.is_plain()) return rows.template rows<const scalar_t>();
-    for (int k = 0; k < channels; ++k) {
-      clear(copies[k]);
-      load_row(rows, k, slice.count, copies[k]);
-    }
+    for (int k = 0; k < channels; ++k) clear(copies[k]);
+    load_rows<scalar_t>(rows, channels, slice.count, copies);
     return {copies[0], kChunk};
   }
 
@@ -106,7 +104,7 @@ class PlaneGradients {
     for (int k = 0; k < channels; ++k) clear(reads[k]);
     take_dots<true>(slice, c, channels, values, {reads[0], kChunk});
     const Rows rows = rows_of(call_.grad_grad_output, call_.dtype, slice.n, c, slice.location);
-    for (int k = 0; k < channels; ++k) store_row(reads[k], rows, k, slice.count);
+    store_rows<scalar_t>(reads, rows, channels, slice.count);
   }
 
   terms_t& terms_;

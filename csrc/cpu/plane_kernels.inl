@@ -27,7 +27,7 @@ void read_planes(terms_t& terms, const LocationArray& result, int64_t begin, int
         }
         alignas(64) PlaneRows<scalar_t> sums;
         terms.read_channels(n, c, channels, {sums[0], kChunk});
-        for (int k = 0; k < channels; ++k) store_row(sums[k], rows, k, some);
+        store_rows<scalar_t>(sums, rows, channels, some);
       }
     }
   }

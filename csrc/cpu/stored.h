@@ -155,6 +155,48 @@ STN_HOST void store_row(const scalar_t* from, const Rows& rows, int channel, int
   with_storage<scalar_t>(rows.dtype, [&](auto zero) { copy_out(from, count, rows.row<decltype(zero)>(channel), rows.stride); });
 }
 
+/// Calls body(an element, channels) where all that is between a location and the next are its channels, and those few, known to
+/// the compiler: elements are then moved as vectors. Returns whether it did.
+template <typename scalar_t, typename Body>
+STN_HOST bool with_channels_side_by_side(const Rows& rows, int channels, Body&& body) {
+  if (rows.channel_stride != 1 || rows.stride != channels || (channels != 3 && channels != 4)) return false;
+  with_storage<scalar_t>(rows.dtype, [&](auto zero) {
+    if (channels == 3) {
+      body(zero, std::integral_constant<int, 3>{});
+    } else {
+      body(zero, std::integral_constant<int, 4>{});
+    }
+  });
+  return true;
+}
+
+/// `count` elements of each of some channels, widened.
+template <typename scalar_t>
+STN_HOST void load_rows(const Rows& rows, int channels, int count, PlaneRows<scalar_t>& to) {
+  const bool done = with_channels_side_by_side<scalar_t>(rows, channels, [&](auto zero, auto few) {
+    constexpr int kChannels = decltype(few)::value;
+    const auto* from = rows.row<const decltype(zero)>(0);
+    for (int i = 0; i < count; ++i) {
+      STN_UNROLL
+      for (int k = 0; k < kChannels; ++k) to[k][i] = widen(from[i * kChannels + k]);
+    }
+  });
+  for (int k = 0; !done && k < channels; ++k) load_row(rows, k, count, to[k]);
+}
+
+template <typename scalar_t>
+STN_HOST void store_rows(const PlaneRows<scalar_t>& from, const Rows& rows, int channels, int count) {
+  const bool done = with_channels_side_by_side<scalar_t>(rows, channels, [&](auto zero, auto few) {
+    constexpr int kChannels = decltype(few)::value;
+    auto* to = rows.row<decltype(zero)>(0);
+    for (int i = 0; i < count; ++i) {
+      STN_UNROLL
+      for (int k = 0; k < kChannels; ++k) to[i * kChannels + k] = narrow<decltype(zero)>(from[k][i]);
+    }
+  });
+  for (int k = 0; !done && k < channels; ++k) store_row(from[k], rows, k, count);
+}
+
 /// ... past the caches, where it can be: whole lines of memory only, or each half of one would be written by itself.
 template <typename scalar_t>
 STN_HOST void stream_row(const scalar_t* from, const Rows& rows, int channel, int count) {
