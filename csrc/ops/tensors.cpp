@@ -55,12 +55,31 @@ MemoryFormat memory_format_of(const Tensor& tensor, int64_t result_dims) {
   return result_dims == 4 ? MemoryFormat::ChannelsLast : MemoryFormat::ChannelsLast3d;
 }
 
+/// The strides of a dense tensor, as torch gives them to empty ones as well.
+static Sizes dense_strides(const Sizes& sizes, MemoryFormat format) {
+  Sizes strides(sizes.size());
+  const bool channels_last = format != MemoryFormat::Contiguous;
+  int64_t next = channels_last ? sizes[1] : 1;
+  for (size_t dim = sizes.size(); dim-- > 0;) {
+    if (channels_last && dim == 1) continue;
+    strides[dim] = next;
+    next *= channels_last ? sizes[dim] : std::max<int64_t>(1, sizes[dim]);
+  }
+  if (channels_last) strides[1] = 1;
+  return strides;
+}
+
+/// By the shim: torch::stable::new_empty looks its operator up by name, which takes longer than a small tensor's memory.
 Tensor allocate(const Tensor& like, DType dtype, const Sizes& sizes, bool zeroed, MemoryFormat format) {
+  const Sizes strides = dense_strides(sizes, format);
+  const auto number = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
+  int32_t device = 0;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device));
   try {
-    if (format == MemoryFormat::Contiguous) {
-      return zeroed ? torch::stable::new_zeros(like, sizes, dtype) : torch::stable::new_empty(like, sizes, dtype);
-    }
-    Tensor tensor = torch::stable::empty(sizes, dtype, std::nullopt, like.device(), std::nullopt, format);
+    AtenTensorHandle handle = nullptr;
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(),
+                                                           number, device, like.get_device_index(), &handle));
+    Tensor tensor(handle);
     return zeroed ? torch::stable::zero_(tensor) : tensor;
   } catch (const std::exception&) {
     throw_out_of_memory(sizes, dtype);
