@@ -24,7 +24,7 @@ from torch.autograd import Function
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 import stn_cuda
 from benchmarks import timing
-from benchmarks.conditions import conditions, keep_freed_memory
+from benchmarks.conditions import conditions
 from benchmarks.report import lines_of
 from stn_cuda import _checks
 from stn_cuda._extension import _C
@@ -139,7 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     rounds, seconds = (3, 1e-4) if options.quick else (timing.ROUNDS, timing.ROUND_SECONDS)
     torch.set_num_threads(1)
-    keep_freed_memory()
     clock = f"CPU time; {rounds} rounds, each call {seconds * 1e3:g} ms or more, in turn; medians"
     header = {**conditions(CPU, 1), "clock": clock}
     times = measure(calls(), rounds, seconds)

@@ -34,7 +34,7 @@ def test_calls_give_what_torch_gives() -> None:
 
 
 def test_a_run_writes_its_tables(tmp_path: Path) -> None:
-    """In a process of its own, whose malloc it changes."""
+    """In a process of its own, whose number of threads it sets."""
     command = [sys.executable, str(ROOT / "benchmarks/call_account.py"), "--quick", "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
