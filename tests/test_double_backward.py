@@ -143,6 +143,22 @@ def test_non_finite_coordinates_have_no_second_derivative_and_leak_nothing(case:
         assert not grad_grad_output[:, :, 0].any()
 
 
+def test_a_large_tangent_of_the_output_is_that_of_its_halves(device):
+    """One of more than 16 MiB is written past the caches, its halves, whose tiles are the same, aren't."""
+    generator = torch.Generator().manual_seed(5)
+    random = (torch.rand(shape, generator=generator).to(device) for shape in (
+        (1, 3, 40, 50), (1, 1100, 1280, 2), (1, 3, 1100, 1280), (1, 3, 40, 50), (1, 1100, 1280, 2)))
+    t_input, t_grid, grad_output, input, grid = random
+    grid = 2.4 * grid - 1.2
+    halves = [
+        run(ONE, t_input, t_grid[:, rows], grad_output[:, :, rows], input, grid[:, rows])
+        for rows in (slice(0, 550), slice(550, 1100))]
+    whole = run(ONE, t_input, t_grid, grad_output, input, grid)
+    assert whole[0].nbytes > 1 << 24
+    assert torch.equal(whole[0], torch.cat([half[0] for half in halves], dim=2))
+    assert torch.equal(whole[2], torch.cat([half[2] for half in halves], dim=1))
+
+
 def test_memory_beside_the_results_is_little(device):
     """Where torch's chain of operations takes many times the output."""
     if device.type != "cpu":

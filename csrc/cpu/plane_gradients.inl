@@ -104,7 +104,7 @@ class PlaneGradients {
     for (int k = 0; k < channels; ++k) clear(reads[k]);
     take_dots<true>(slice, c, channels, values, {reads[0], kChunk});
     const Rows rows = rows_of(call_.grad_grad_output, call_.dtype, slice.n, c, slice.location);
-    store_rows<scalar_t>(reads, rows, channels, slice.count);
+    store_rows<scalar_t>(reads, rows, channels, slice.count, streams_result(call_));
   }
 
   terms_t& terms_;

@@ -54,6 +54,7 @@ void plane_input_gradient_kernel(const SampleCall& call, int64_t begin, int64_t 
 template <bool kSecond>
 void plane_gradients_kernel(const SampleCall& call, int64_t begin, int64_t end) {
   with_gradient_terms<true, kSecond, true, true>(call, [&](auto& terms) { both_gradients(terms, begin, end); });
+  stream_fence();
 }
 
 void tile_ranges_kernel(const SampleCall& call, int64_t begin, int64_t end) {
@@ -71,6 +72,7 @@ void part_gradients_kernel(const SampleCall& call, int64_t begin, int64_t end) {
   } else {
     with_gradient_terms<true, kSecond, true, false>(call, [&](auto& terms) { part_gradients<false>(terms, begin, end); });
   }
+  stream_fence();
 }
 
 template <bool kSecond>

@@ -155,6 +155,18 @@ STN_HOST void store_row(const scalar_t* from, const Rows& rows, int channel, int
   with_storage<scalar_t>(rows.dtype, [&](auto zero) { copy_out(from, count, rows.row<decltype(zero)>(channel), rows.stride); });
 }
 
+/// store_row past the caches, where it can be: whole lines of memory only, or each half of one would be written by itself.
+template <typename scalar_t>
+STN_HOST void stream_row(const scalar_t* from, const Rows& rows, int channel, int count) {
+  using vector_t = vector_of<scalar_t>;
+  const auto bytes = static_cast<uintptr_t>(count) * sizeof(scalar_t);
+  scalar_t* to = rows.row<scalar_t>(channel);
+  if (!rows.is_plain() || rows.stride != 1 || (bytes | reinterpret_cast<uintptr_t>(to)) % 64 != 0) {
+    return store_row(from, rows, channel, count);
+  }
+  for (int i = 0; i < count; i += kLanes<vector_t>) stream_lanes(to + i, load_lanes<vector_t>(from + i));
+}
+
 /// Calls body(an element, channels) where all that is between a location and the next are its channels, and those few, known to
 /// the compiler: elements are then moved as vectors. Returns whether it did.
 template <typename scalar_t, typename Body>
@@ -184,8 +196,9 @@ STN_HOST void load_rows(const Rows& rows, int channels, int count, PlaneRows<sca
   for (int k = 0; !done && k < channels; ++k) load_row(rows, k, count, to[k]);
 }
 
+/// ... narrowed, past the caches if `streams`.
 template <typename scalar_t>
-STN_HOST void store_rows(const PlaneRows<scalar_t>& from, const Rows& rows, int channels, int count) {
+STN_HOST void store_rows(const PlaneRows<scalar_t>& from, const Rows& rows, int channels, int count, bool streams = false) {
   const bool done = with_channels_side_by_side<scalar_t>(rows, channels, [&](auto zero, auto few) {
     constexpr int kChannels = decltype(few)::value;
     auto* to = rows.row<decltype(zero)>(0);
@@ -194,19 +207,8 @@ STN_HOST void store_rows(const PlaneRows<scalar_t>& from, const Rows& rows, int 
       for (int k = 0; k < kChannels; ++k) to[i * kChannels + k] = narrow<decltype(zero)>(from[k][i]);
     }
   });
-  for (int k = 0; !done && k < channels; ++k) store_row(from[k], rows, k, count);
-}
-
-/// ... past the caches, where it can be: whole lines of memory only, or each half of one would be written by itself.
-template <typename scalar_t>
-STN_HOST void stream_row(const scalar_t* from, const Rows& rows, int channel, int count) {
-  using vector_t = vector_of<scalar_t>;
-  const auto bytes = static_cast<uintptr_t>(count) * sizeof(scalar_t);
-  scalar_t* to = rows.row<scalar_t>(channel);
-  if (!rows.is_plain() || rows.stride != 1 || (bytes | reinterpret_cast<uintptr_t>(to)) % 64 != 0) {
-    return store_row(from, rows, channel, count);
-  }
-  for (int i = 0; i < count; i += kLanes<vector_t>) stream_lanes(to + i, load_lanes<vector_t>(from + i));
+  for (int k = 0; !done && k < channels; ++k)
+    streams ? stream_row(from[k], rows, k, count) : store_row(from[k], rows, k, count);
 }
 
 }  // namespace stn::cpu

@@ -217,9 +217,9 @@ class SecondTerms final : public TermsOf<kind_t> {
   void go_to(int64_t n, int64_t location, int count) override {
     TermsOf<kind_t>::go_to(n, location, count);
     const Locations<scalar_t, int64_t> tangent(this->call.tangent_grid);
-    for (int e = 0; tangent.data && e < kind_t::kDims; ++e) {
-      for (int i = 0; i < count; ++i) direction_[e][i] = tangent.load(n, e, location + i);
-    }
+    if (!tangent.data) return;
+    const auto* first = static_cast<const scalar_t*>(tangent.data) + tangent.offset(n, 0, location);
+    load_tile<kind_t::kDims>(first, tangent.location_stride, tangent.channel_stride, count, direction_);
   }
 
  private:
