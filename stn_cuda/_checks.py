@@ -38,9 +38,10 @@ def lookup(function: str, name: str, table: dict[Any, Any], value: Any) -> Any:
         raise ValueError(f"{function}(): expected {name} to be one of {', '.join(map(repr, table))}, got {value!r}") from None
 
 
-def check_device(function: str, name: str, device: torch.device) -> None:
-    if device.type in ("cpu", "meta") or (device.type == "cuda" and HAS_CUDA):
+def check_device(function: str, name: str, tensor: Tensor) -> None:
+    if tensor.is_cpu or tensor.is_meta or (tensor.is_cuda and HAS_CUDA):  # four times as fast as a device's type
         return
+    device = tensor.device
     if device.type == "cuda":
         raise NotImplementedError(
             f"{function}(): {name} is on {device}, but this stn_cuda was built without CUDA kernels. Build it again where "
@@ -73,8 +74,10 @@ def check_same_device(function: str, name: str, tensor: Tensor, as_name: str, as
 
 def check_source_dtype(function: str, name: str, source: Tensor, input: Tensor, any_mix: bool) -> None:
     """The dtype of input, or float32 with a 16-bit input; any mix of 16 and 32 bits for the operators and under autocast."""
+    if source.dtype == input.dtype:
+        return
     computed = accumulate_dtype(input.dtype)
-    if source.dtype in (input.dtype, computed) or (any_mix and accumulate_dtype(source.dtype) == computed):
+    if source.dtype == computed or (any_mix and accumulate_dtype(source.dtype) == computed):
         return
     alternative = "" if computed == input.dtype else f" or {computed}"
     if any_mix and computed == torch.float32:
@@ -89,7 +92,8 @@ def joint_batch(input: Tensor, source: Tensor) -> int:
 
 
 def check_batches(function: str, name: str, source: Tensor, input: Tensor) -> None:
-    if source.shape[0] != joint_batch(input, source) and source.shape[0] != 1:
+    batch, source_batch = input.shape[0], source.shape[0]
+    if batch != source_batch and batch != 1 and source_batch != 1:
         raise RuntimeError(
             f"{function}(): expected {name} and input of one batch size, or of 1 for all of the other's, got {name} "
             f"{text_of(source.shape)} and input {text_of(input.shape)}")
@@ -115,14 +119,15 @@ def check_sample_shapes(input: Tensor, grid: Tensor) -> None:
 
 
 def check_not_empty(function: str, input: Tensor) -> None:
-    if 0 in input.shape[2:]:
+    _, _, *sizes = input.shape
+    if 0 in sizes:
         raise RuntimeError(f"{function}(): expected input with non-empty spatial dimensions, got {text_of(input.shape)}")
 
 
 def check_grid_sample(input: Tensor, grid: Tensor, any_mix: bool = False) -> None:
     """The tensors of a call; under autocast and for the operators grid's dtype may be any of 16 or 32 bits."""
     check_same_device("grid_sample", "grid", grid, "input", input)
-    check_device("grid_sample", "input", input.device)
+    check_device("grid_sample", "input", input)
     check_dense("grid_sample", "input", input)
     check_dense("grid_sample", "grid", grid)
     check_sample_shapes(input, grid)
@@ -184,7 +189,7 @@ def check_like(
 
 def check_valid_mask(grid: Tensor, size: Sequence[int]) -> None:
     """grid [N, *out, dims] and a size (*in)."""
-    check_device("valid_mask", "grid", grid.device)
+    check_device("valid_mask", "grid", grid)
     check_dense("valid_mask", "grid", grid)
     check_dtype("valid_mask", "grid", grid.dtype)
     dims = len(size)

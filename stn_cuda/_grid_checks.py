@@ -21,7 +21,7 @@ from ._checks import (
 def check_affine_grid(theta: Tensor, size: Sequence[int]) -> None:
     if not theta.is_floating_point():
         raise ValueError(f"affine_grid(): expected theta of a floating point dtype, got {theta.dtype}")
-    check_device("affine_grid", "theta", theta.device)
+    check_device("affine_grid", "theta", theta)
     check_dense("affine_grid", "theta", theta)
     dims = len(size) - 2
     if dims not in (2, 3):
@@ -53,7 +53,7 @@ def check_spline_points(points: Tensor, num_points: int | None) -> int:
     function, shape = "thin_plate_spline_grid", points.shape
     if not points.is_floating_point():
         raise ValueError(f"{function}(): expected points of a floating point dtype, got {points.dtype}")
-    check_device(function, "points", points.device)
+    check_device(function, "points", points)
     check_dense(function, "points", points)
     check_dtype(function, "points", points.dtype)
     if len(shape) != 3 or shape[2] != 2 or (num_points is not None and shape[1] != num_points):
@@ -84,7 +84,7 @@ def check_parameters(function: str, name: str, parameters: Tensor) -> None:
     """What holds for every transform's."""
     if not parameters.is_floating_point():
         raise ValueError(f"{function}(): expected {name} of a floating point dtype, got {parameters.dtype}")
-    check_device(function, name, parameters.device)
+    check_device(function, name, parameters)
     check_dense(function, name, parameters)
     check_dtype(function, name, parameters.dtype)
 
@@ -128,7 +128,7 @@ def check_transform_sample(
 ) -> None:
     """input [N, C, *in] with 2 or 3 spatial axes, and parameters of a checked shape for an output of that many."""
     check_same_device(function, name, parameters, "input", input)
-    check_device(function, "input", input.device)
+    check_device(function, "input", input)
     check_dense(function, "input", input)
     check_image(function, input)
     if len(size) != input.dim() - 2:

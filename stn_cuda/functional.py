@@ -205,6 +205,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
 
 def _is_autocast(tensor: Tensor) -> bool:
+    if not torch._C._is_any_autocast_enabled():
+        return False
     device = tensor.device.type
     return device in ("cpu", "cuda") and torch.is_autocast_enabled(device)  # torch raises for those that have none
 
