@@ -97,10 +97,10 @@ def test_core_on_vectors_equals_core_on_scalars_bit_for_bit(program: str, width:
 
 @needs_compiler
 @pytest.mark.parametrize("width", VECTORS)
-@pytest.mark.parametrize("program", ("cpu_lines.cpp", "cpu_planes.cpp", "cpu_parts.cpp"))
+@pytest.mark.parametrize("program", ("cpu_lines.cpp", "cpu_planes.cpp", "cpu_parts.cpp", "cpu_prefetch.cpp"))
 def test_lines_and_planes_hold_what_plain_loops_find(program: str, width: int, tmp_path: Path) -> None:
-    """Transposition, packing, gathering, scattering: lanes in order, and nothing touched beyond the elements. That needs
-    AddressSanitizer once: it doubles the compilation."""
+    """Transposition, packing, gathering, scattering, prefetching: lanes in order, and nothing touched beyond the elements. That
+    needs AddressSanitizer once: it doubles the compilation."""
     level = ["-O1", "-fsanitize=address"] if width == 16 else ["-O2"]
     assert "checks passed" in build_and_run(program, [*level, *vector_flags(width)], tmp_path)
 

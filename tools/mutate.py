@@ -39,6 +39,7 @@ SOURCES = {
     "cpu_planes": NATIVE / "cpu_planes.cpp",
     "cpu_parts": NATIVE / "cpu_parts.cpp",
     "cpu_partition": NATIVE / "cpu_partition.cpp",
+    "cpu_prefetch": NATIVE / "cpu_prefetch.cpp",
     "gather": NATIVE / "gather.cpp",
     "kinks": NATIVE / "kinks.cpp",
     "mapping": EMULATION / "test/mapping.cpp",

@@ -31,6 +31,7 @@ GRID_KERNELS, THETA_KERNELS = "cuda/transform_grid_kernels.cuh", "cuda/theta_ker
 GATHER_KERNELS, KERNELS, CPU_TRANSFORM = "cuda/gather_kernels.cuh", "cuda/sample_kernels.cuh", "cpu/transform.inl"
 CHUNK, PLANES, PACKING = "cpu/chunk.inl", "cpu/gather.inl", "cpu/packing.inl"
 DOTS, SCATTER, LINE = "cpu/dots.inl", "cpu/scatter.inl", "cpu/line.h"
+PREFETCH = "cpu/prefetch.inl"
 CHOICE, PARTITION, PARTS, OWNERSHIP = "cpu/choice.h", "cpu/partition.h", "cpu/parts.h", "cpu/ownership.inl"
 REDUCE, FILL, NUMERIC = "cuda/reduce.cuh", "core/fill.h", "core/numeric.h"
 LAUNCH, LAUNCHERS, MAPPING = "cuda/launch.h", "cuda/launchers.cuh", "cuda/mapping.h"
@@ -434,4 +435,16 @@ MUTATIONS = [
     Mutation(CHOICE, "call.grid_batch != call.batch || ", "", "lines for a grid's several images", "cpu_choice"),
     Mutation(PARTITION, "call.batch * all, kMostBytesRead", "call.batch * all, 1 << 19", "too much scratch", "cpu_partition"),
     Mutation(PARTITION, "all_lines * i / groups * line", "channels * i / groups", "a line of two groups", "cpu_partition"),
+    Mutation(PREFETCH, "extent_, first + kMost", "first + kMost", "pixels behind the image's last", "cpu_prefetch"),
+    Mutation(PREFETCH, "most + kAhead * pixel_", "most", "not a pixel beyond the farthest tap", "cpu_prefetch"),
+    Mutation(PREFETCH, "kMost * pixel_", "kMost", "as few elements of pixels apart", "cpu_prefetch"),
+    Mutation(PREFETCH, "n_ = n, asked_ = least", "n_ = n", "an image begins where the last one ended", "cpu_prefetch"),
+    Mutation(PREFETCH, "    asked_ = last;\n", "", "pixels asked for again", "cpu_prefetch"),
+    Mutation(PREFETCH, "most - least > kUprightRows * row_", "true", "upright images, too", "cpu_prefetch"),
+    Mutation(PREFETCH, "call.size[e] == 1", "false", "rows of an axis of one index", "cpu_prefetch"),
+    Mutation(PREFETCH, "extent_ > kKept", "extent_ >= kKept", "a plane that is kept", "cpu_prefetch"),
+    Mutation(PREFETCH, "kPerLocation * call.locations >= call.pixels()", "true", "however few locations", "cpu_prefetch"),
+    Mutation(PREFETCH, "stride * size < kCacheLine", "stride * size < 0", "a line for each of its channels", "cpu_prefetch"),
+    Mutation(PREFETCH, "at += kCacheLine", "at += 2 * kCacheLine", "every other line", "cpu_prefetch"),
+    Mutation(PREFETCH, "(offsets >= 0) & ", "", "taps outside are the least", "cpu_prefetch"),
 ]

@@ -1,6 +1,7 @@
 // The gradients in planes: any number of channels, a vector of locations at a time.
 #pragma once
 #include "ownership.inl"
+#include "prefetch.inl"
 #include "scatter.inl"
 #include "terms.inl"
 
@@ -15,7 +16,7 @@ class PlaneGradients {
   using chunk_t = typename terms_t::reader_t::chunk_t;
 
  public:
-  explicit PlaneGradients(terms_t& terms) : terms_(terms), call_(terms.call) {
+  explicit PlaneGradients(terms_t& terms) : terms_(terms), call_(terms.call), prefetcher_(terms) {
     const ImageArray& own = kWantsSource ? call_.input : call_.grad_input;
     terms_.set_strides(own.axis_stride, call_.tangent_input.axis_stride);
   }
@@ -33,6 +34,7 @@ class PlaneGradients {
       if (taken.which == Taken::kRest && !taken.shared[start / kChunk]) continue;
       const Slice slice{n, location + start, start, std::min(kChunk, count - start), first_channel, last_channel};
       terms_.take(start, slice.count);
+      if (kWantsSource) prefetcher_.ask(n, first_channel, last_channel);
       if (!kWantsInput || !terms_.own || taken.takes_all(terms_.own->chunk, start / kChunk)) {
         add_slice<kWantsInput, kWantsSource>(slice);
         continue;
@@ -109,6 +111,7 @@ class PlaneGradients {
 
   terms_t& terms_;
   const SampleCall& call_;
+  TermsPrefetcher<terms_t> prefetcher_;
   alignas(64) TileOf<kMaxDims, scalar_t> gradient_;
   Dots<chunk_t> own_, other_;
 };

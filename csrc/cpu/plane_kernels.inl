@@ -12,12 +12,14 @@ void read_planes(terms_t& terms, const LocationArray& result, int64_t begin, int
   const SampleCall& call = terms.call;
   const LocationUnits units(call.locations, call.batch);
   terms.set_strides(call.input.axis_stride, call.tangent_input.axis_stride);
+  TermsPrefetcher prefetcher(terms);
   for (int64_t unit = begin; unit < end; ++unit) {
     const auto [n, location, count] = units.at(unit);
     terms.go_to(n, location, count);
     for (int first = 0; first < count; first += kChunk) {
       const int some = std::min(kChunk, count - first);
       terms.take(first, some);
+      prefetcher.ask(n, 0, call.channels);
       for (int64_t c = 0; c < call.channels; c += kMostPlanes) {
         const int channels = static_cast<int>(std::min<int64_t>(kMostPlanes, call.channels - c));
         const Rows rows = rows_of(result, call.dtype, n, c, location + first);
